@@ -1,0 +1,105 @@
+//! Descriptors: closing what must not leak, opening below a root without leaving it.
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+/// Marks every descriptor from `first` on as close-on-exec, so that the program starts with 0, 1 and 2 only.
+///
+/// Marking instead of closing keeps the child's own report socket alive until execve. Source: close_range(2).
+///
+/// # Errors
+/// ENOSYS before Linux 5.9, EINVAL before 5.11: then the caller has to look elsewhere (/proc/self/fd).
+pub fn cloexec_from(first: u32) -> nix::Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes every descriptor from `first` on.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+///
+/// # Safety
+/// Nothing may use or close a descriptor from `first` on afterwards: no `OwnedFd` of them may be dropped.
+pub unsafe fn close_from(first: u32) -> nix::Result<()> {
+    close_range(first, 0)
+}
+
+fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: takes integers only; what closing means for owners is the contract of `close_from`.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
+    Errno::result(result).map(drop)
+}
+
+/// Opens `path` as if `root` were `/`: absolute links and `..` stay inside, /proc's magic links are refused.
+///
+/// `path` may begin with a slash or not. Source: openat2(2), RESOLVE_IN_ROOT.
+///
+/// # Errors
+/// openat2(2); ELOOP for a magic link.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    openat2(
+        root,
+        path,
+        flags,
+        mode,
+        ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    )
+}
+
+/// Opens `path` below `dir`; a `..` or a link that leads out of it, and any magic link, is refused.
+///
+/// # Errors
+/// openat2(2); EXDEV for a path that leaves `dir`.
+pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    openat2(
+        dir,
+        path,
+        flags,
+        mode,
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    )
+}
+
+/// Opens `path` below `dir` without following any symbolic link, neither on the way nor at the end.
+///
+/// # Errors
+/// openat2(2); ELOOP for a symbolic link, EXDEV for a path that leaves `dir`.
+pub fn open_no_symlinks(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    openat2(
+        dir,
+        path,
+        flags,
+        mode,
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
+    )
+}
+
+fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
+    let how = || {
+        OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(resolve)
+    };
+    loop {
+        // EAGAIN: a rename elsewhere raced with the kernel's check of `..` (openat2(2)); asking again is the answer.
+        match nix::fcntl::openat2(dir, path, how()) {
+            Err(Errno::EAGAIN) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Makes `fd` the process's descriptor number `number` (0, 1 or 2), open across execve.
+///
+/// # Errors
+/// dup2(2).
+pub fn dup_onto(fd: impl AsFd, number: RawFd) -> nix::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: dup2 takes integers; the standard descriptors that it replaces have no `OwnedFd` of their own in Rust.
+    let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
+    Errno::result(result).map(drop)
+}

@@ -1,0 +1,115 @@
+//! Processes by descriptor, their end, and the exit code a shell would show.
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
+use nix::unistd::Pid;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Opens the process `pid` as a descriptor. Check its start time ([`start_time`]) when the number was stored: pids are reused.
+///
+/// # Errors
+/// ESRCH when there is no such process; ENOSYS before Linux 5.3. Source: pidfd_open(2).
+pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: integers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0 as libc::c_uint) };
+    let fd = libc::c_int::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends the signal number `signal` to the process that `pidfd` is. Source: pidfd_send_signal(2).
+///
+/// # Errors
+/// ESRCH when it has been waited for; EPERM.
+pub fn pidfd_send(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
+    let info: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a descriptor that lives over the call, integers, and a null siginfo, which means "as kill(2) would".
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_fd().as_raw_fd(),
+            signal,
+            info,
+            0 as libc::c_uint,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Waits until the process that `pidfd` is has ended, and reaps it. Source: waitid(2), P_PIDFD.
+///
+/// # Errors
+/// ECHILD when it is no child of the caller.
+pub fn wait(pidfd: BorrowedFd<'_>) -> nix::Result<WaitStatus> {
+    loop {
+        match nix::sys::wait::waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// The exit code a shell shows for an ended process: its own, or 128 and the signal's number; `None` if it has not ended.
+#[must_use]
+pub fn exit_code(status: WaitStatus) -> Option<u8> {
+    match status {
+        WaitStatus::Exited(_, code) => u8::try_from(code & 0xff).ok(),
+        WaitStatus::Signaled(_, signal, _) => Some(128 + signal_number(signal)),
+        _ => None,
+    }
+}
+
+fn signal_number(signal: Signal) -> u8 {
+    u8::try_from(signal as i32).expect("signal numbers are below 128")
+}
+
+/// When the process started, in clock ticks since boot: with the pid it names a process for good.
+///
+/// # Errors
+/// ESRCH (or ENOENT) when there is no such process. Source: proc_pid_stat(5), field 22.
+pub fn start_time(pid: Pid) -> std::io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_start_time(&stat).ok_or_else(|| std::io::Error::other(format!("/proc/{pid}/stat has no start time")))
+}
+
+/// Field 22 of a `stat` line; the command in field 2 is in parentheses and may itself hold spaces and parentheses.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    let (_, after_command) = stat.rsplit_once(')')?;
+    after_command.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Ends this process at once: no destructors, no buffers flushed, no exit handlers. Source: _exit(2).
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit never returns and touches no memory of ours.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// Ends the process when it is dropped: a panic that unwinds out of a child half must not run on in the parent's frames.
+#[derive(Debug)]
+pub struct ExitOnDrop;
+
+impl Drop for ExitOnDrop {
+    fn drop(&mut self) {
+        exit_now(125)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_survives_a_hostile_command_name() {
+        let stat = "7 (a) S 1 (b)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 10";
+        assert_eq!(parse_start_time(stat), Some(4242));
+    }
+
+    #[test]
+    fn exit_code_is_the_programs_own_or_128_and_the_signal() {
+        let pid = Pid::from_raw(1);
+        assert_eq!(exit_code(WaitStatus::Exited(pid, 7)), Some(7));
+        assert_eq!(exit_code(WaitStatus::Signaled(pid, Signal::SIGTERM, false)), Some(143));
+        assert_eq!(exit_code(WaitStatus::StillAlive), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! The tests' own sandbox.
+//!
+//! A test of this workspace mounts, clones and makes devices for real. So that it cannot hurt the machine it runs on,
+//! each runs in a *fake host*: new mount, PID, network, IPC and UTS namespaces (and a user namespace for whoever is not
+//! root), with a `/run` of its own. When the test ends, the fake host's PID 1 ends, and the kernel takes the rest.
+//!
+//! ```no_run
+//! use testkit::{BUSYBOX, Host, Need};
+//!
+//! testkit::suite! {
+//!     a_file_written_inside_is_there: [Need::Root, BUSYBOX],
+//! }
+//!
+//! fn a_file_written_inside_is_there(host: &Host) {
+//!     let rootfs = host.busybox_root("rootfs");
+//!     assert!(rootfs.join("bin/sh").exists());
+//! }
+//! ```
+//!
+//! Such a test file is its own program (`harness = false`). What a test *needs* and this machine lacks makes it
+//! `ignored`, with the reason beside its name: it is never counted as passed. After the body a leak check compares mounts, links,
+//! processes, firewall rules and `/run` with what was there before.
+//!
+//! The same program is the *probe* ([`probe`]): called by that name inside a container it prints what it sees, and the
+//! test compares that with what it sees from outside.
+
+mod host;
+mod leaks;
+pub mod probe;
+mod runner;
+mod wait;
+
+pub use host::{Host, Output};
+pub use leaks::Snapshot;
+pub use probe::Facts;
+pub use runner::{BUSYBOX, Need, Test, main};
+pub use wait::{DEADLINE, until};
+
+/// Makes the `main` of a test program: each line is a test function's name and what it needs.
+#[macro_export]
+macro_rules! suite {
+    ($( $(#[$attribute:meta])* $name:ident : [$($need:expr),* $(,)?] ),* $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::main(&[ $( $(#[$attribute])* $crate::Test { name: stringify!($name), needs: &[$($need),*], body: $name } ),* ])
+        }
+    };
+}

@@ -1,0 +1,178 @@
+//! The program that looks around inside: it reports facts as JSON, or tries to get out.
+
+use nix::unistd::{chdir, chroot, getgid, getgroups, getuid};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::ExitCode;
+
+/// What a process can see of itself and its surroundings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of /proc/self and of the man pages")]
+pub struct Facts {
+    pub pid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub cwd: String,
+    pub hostname: String,
+    /// Namespace name (`pid`, `mnt`, …) to its identity (`pid:[4026531836]`).
+    pub namespaces: BTreeMap<String, String>,
+    /// The lines of /proc/self/mountinfo.
+    pub mounts: Vec<String>,
+    /// /proc/self/status as a table (`CapEff`, `Seccomp`, `NoNewPrivs`, `SigIgn`, `SigBlk`, …).
+    pub status: BTreeMap<String, String>,
+    /// Open descriptors: number to what it is.
+    pub descriptors: BTreeMap<u32, String>,
+    /// Names of the network links.
+    pub links: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    /// The entries of `/`.
+    pub root: Vec<String>,
+    /// The PIDs that /proc shows.
+    pub pids: Vec<u32>,
+    /// Session, and the terminal of the process group in the foreground (-1 without one).
+    pub session: i32,
+    pub foreground_group: i32,
+}
+
+impl Facts {
+    /// Where mounts are, in order.
+    #[must_use]
+    pub fn mount_points(&self) -> Vec<&str> {
+        self.mounts.iter().filter_map(|line| line.split(' ').nth(4)).collect()
+    }
+
+    /// The line of mountinfo for the last mount at `path`.
+    #[must_use]
+    pub fn mount_at(&self, path: &str) -> Option<&str> {
+        self.mounts
+            .iter()
+            .rev()
+            .find(|line| line.split(' ').nth(4) == Some(path))
+            .map(String::as_str)
+    }
+}
+
+/// `probe facts`, `probe double-chroot FILE`, `probe exit CODE`.
+pub(crate) fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["facts"] => {
+            println!("{}", serde_json::to_string(&facts()).expect("facts are plain"));
+            ExitCode::SUCCESS
+        }
+        ["double-chroot", file] => double_chroot(file),
+        ["exit", code] => ExitCode::from(code.parse::<u8>().unwrap_or(2)),
+        _ => {
+            eprintln!("probe: facts | double-chroot FILE | exit CODE, not {args:?}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn facts() -> Facts {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name: Vec<&str> = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split(' ').collect())
+        .unwrap_or_default();
+    let number = |index: usize| after_name.get(index).and_then(|field| field.parse().ok()).unwrap_or(0);
+    Facts {
+        pid: std::process::id(),
+        uid: getuid().as_raw(),
+        gid: getgid().as_raw(),
+        groups: getgroups()
+            .unwrap_or_default()
+            .into_iter()
+            .map(nix::unistd::Gid::as_raw)
+            .collect(),
+        cwd: std::env::current_dir()
+            .map(|cwd| cwd.display().to_string())
+            .unwrap_or_default(),
+        hostname: nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        namespaces: links_of("/proc/self/ns"),
+        mounts: lines("/proc/self/mountinfo"),
+        status: lines("/proc/self/status")
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+            .collect(),
+        descriptors: descriptors(),
+        links: lines("/proc/self/net/dev")
+            .iter()
+            .skip(2)
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, _)| name.trim().to_owned())
+            .collect(),
+        environment: std::env::vars().collect(),
+        root: names("/"),
+        pids: names("/proc").iter().filter_map(|name| name.parse().ok()).collect(),
+        session: number(3),
+        foreground_group: number(5),
+    }
+}
+
+fn descriptors() -> BTreeMap<u32, String> {
+    let mut open = links_of("/proc/self/fd");
+    // The descriptor that the listing itself held is closed by now.
+    open.retain(|number, _| fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok());
+    open.into_iter()
+        .filter_map(|(number, target)| Some((number.parse().ok()?, target)))
+        .collect()
+}
+
+fn lines(path: &str) -> Vec<String> {
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn links_of(folder: &str) -> BTreeMap<String, String> {
+    names(folder)
+        .into_iter()
+        .filter_map(|name| {
+            let target = fs::read_link(format!("{folder}/{name}")).ok()?.display().to_string();
+            Some((name, target))
+        })
+        .collect()
+}
+
+/// The classic way out of a chroot (chroot(2), "NOTES"): change the root without changing into it, then climb.
+fn double_chroot(file: &str) -> ExitCode {
+    let attempt = || -> Result<String, String> {
+        fs::create_dir_all("/escape").map_err(|error| format!("mkdir: {error}"))?;
+        chroot("/escape").map_err(|errno| format!("chroot: {errno}"))?;
+        for _ in 0..64 {
+            chdir("..").map_err(|errno| format!("chdir: {errno}"))?;
+        }
+        chroot(".").map_err(|errno| format!("chroot .: {errno}"))?;
+        fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
+    };
+    match attempt() {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("still inside: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

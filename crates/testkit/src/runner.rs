@@ -1,0 +1,234 @@
+//! From a list of tests to fake hosts: each test is this program again, in namespaces of its own.
+
+use crate::host::Host;
+use crate::leaks::Snapshot;
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, getegid, geteuid};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a test cannot do without.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// Real root (device files, foreign owners, `trusted.*` attributes).
+    Root,
+    /// A program, and the Debian package that brings it.
+    Program(&'static str, &'static str),
+    /// This much time instead of a minute.
+    Time(Duration),
+}
+
+/// A static busybox: the root file system of most tests.
+pub const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+
+/// One test: a name that says the behaviour, what it needs, and the body.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    /// The behaviour.
+    pub name: &'static str,
+    /// What it cannot do without.
+    pub needs: &'static [Need],
+    /// The test itself; it fails by panicking.
+    pub body: fn(&Host),
+}
+
+const STAGE: &str = "TESTKIT_STAGE";
+const NAME: &str = "TESTKIT_TEST";
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs the tests as cargo and nextest expect it. The first thing in a test program's `main`, which has one thread.
+#[must_use]
+pub fn main(tests: &[Test]) -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == "probe") {
+        return crate::probe::main();
+    }
+    match std::env::var(STAGE).as_deref() {
+        Ok("host") => become_host(),
+        Ok("init") => be_init(),
+        Ok("body") => run_body(tests),
+        _ => libtest_mimic::run(&Arguments::from_args(), trials(tests)).exit_code(),
+    }
+}
+
+fn trials(tests: &[Test]) -> Vec<Trial> {
+    let sandbox = lacks_sandbox();
+    tests
+        .iter()
+        .map(|test| {
+            let (name, limit) = (test.name, time_limit(test.needs));
+            let missing = sandbox.clone().or_else(|| test.needs.iter().find_map(lacking));
+            let trial = Trial::test(name, move || run_in_fake_host(name, limit)).with_ignored_flag(missing.is_some());
+            match missing {
+                Some(reason) => trial.with_kind(format!("skipped: {reason}")),
+                None => trial,
+            }
+        })
+        .collect()
+}
+
+fn time_limit(needs: &[Need]) -> Duration {
+    needs
+        .iter()
+        .find_map(|need| {
+            if let Need::Time(limit) = need {
+                Some(*limit)
+            } else {
+                None
+            }
+        })
+        .unwrap_or(TIME_LIMIT)
+}
+
+/// Why `need` is not met here; `None` when it is.
+fn lacking(need: &Need) -> Option<String> {
+    match need {
+        Need::Root if !geteuid().is_root() => Some("needs root".into()),
+        Need::Program(program, package) if find_program(program).is_none() => {
+            Some(format!("needs `{program}`: apt-get install {package}"))
+        }
+        _ => None,
+    }
+}
+
+fn lacks_sandbox() -> Option<String> {
+    let allowed = || {
+        let probe = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "true"])
+            .output();
+        probe.is_ok_and(|output| output.status.success())
+    };
+    (!geteuid().is_root() && !allowed()).then(|| "needs root or unprivileged user namespaces".into())
+}
+
+/// The path of `program` in PATH or the usual folders of the administrator's programs.
+pub(crate) fn find_program(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+fn myself(stage: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.env(STAGE, stage);
+    command
+}
+
+fn run_in_fake_host(name: &str, limit: Duration) -> Result<(), Failed> {
+    let mut child = myself("host")
+        .env(NAME, name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start the fake host: {error}"))?;
+    let mut streams: Vec<std::thread::JoinHandle<Vec<u8>>> = Vec::new();
+    streams.extend(child.stdout.take().map(collect));
+    streams.extend(child.stderr.take().map(collect));
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            break status;
+        }
+        if begin.elapsed() > limit {
+            child.kill().map_err(|error| error.to_string())?;
+            break child.wait().map_err(|error| error.to_string())?;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let output: Vec<u8> = streams
+        .into_iter()
+        .flat_map(|stream| stream.join().unwrap_or_default())
+        .collect();
+    let why = match status.signal() {
+        Some(9) => format!("took longer than {limit:?}"),
+        _ => status.to_string(),
+    };
+    Err(format!("{why}\n{}", String::from_utf8_lossy(&output)).into())
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _closed_early = stream.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Stage 1: new namespaces around this process, then PID 1 as its child.
+fn become_host() -> ExitCode {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl takes SIGKILL");
+    let mut namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    let (uid, gid) = (geteuid(), getegid());
+    if !uid.is_root() {
+        namespaces |= CloneFlags::CLONE_NEWUSER;
+    }
+    unshare(namespaces).expect("the fake host's namespaces");
+    if !uid.is_root() {
+        std::fs::write("/proc/self/setgroups", "deny").expect("setgroups");
+        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")).expect("uid_map");
+        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")).expect("gid_map");
+    }
+    const NONE: Option<&str> = None;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("mounts private");
+    mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a /run of its own");
+    let status = myself("init").status().expect("PID 1 of the fake host");
+    exit_like(status)
+}
+
+fn exit_like(status: std::process::ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Stage 2: PID 1. Its own /proc; reaps whatever ends, until the body has ended.
+#[expect(
+    clippy::zombie_processes,
+    reason = "the loop waits for any child, the body among them"
+)]
+fn be_init() -> ExitCode {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl takes SIGKILL");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).expect("a /proc of its own");
+    let body = myself("body").spawn().expect("the test's body");
+    let body = Pid::from_raw(i32::try_from(body.id()).expect("a pid"));
+    loop {
+        match waitpid(None, None) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == body => return ExitCode::from(u8::try_from(code).unwrap_or(1)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == body => {
+                eprintln!("the test's body was killed by {signal}");
+                return ExitCode::FAILURE;
+            }
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => panic!("PID 1 of the fake host cannot wait: {error}"),
+        }
+    }
+}
+
+/// Stage 3: the test, and the leak check after it.
+fn run_body(tests: &[Test]) -> ExitCode {
+    let name = std::env::var(NAME).expect("the runner names the test");
+    let test = tests
+        .iter()
+        .find(|test| test.name == name)
+        .expect("the runner names a test of this program");
+    let host = Host::new();
+    let before = Snapshot::take();
+    (test.body)(&host);
+    before.assert_nothing_is_left();
+    ExitCode::SUCCESS
+}

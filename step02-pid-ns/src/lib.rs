@@ -1,0 +1,1 @@
+//! Step 2, a process tree of one's own: namespaces, clone3, PID 1.

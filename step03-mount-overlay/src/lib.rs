@@ -1,0 +1,1 @@
+//! Step 3, a file system of one's own: overlay, mounts, pivot_root.

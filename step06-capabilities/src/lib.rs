@@ -1,0 +1,1 @@
+//! Step 6, less than root: users, capability sets, seccomp.

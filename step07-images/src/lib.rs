@@ -1,0 +1,1 @@
+//! Step 7, something to run: OCI images, the store, layers.
