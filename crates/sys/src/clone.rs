@@ -55,11 +55,14 @@ pub unsafe fn clone3(args: &CloneArgs<'_>) -> nix::Result<Cloned> {
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw, size_of::<libc::clone_args>()) };
     match Errno::result(result)? {
         0 => Ok(Cloned::Child),
-        // SAFETY: on success with CLONE_PIDFD the kernel has put a new descriptor, owned by nobody else, into `pidfd`.
-        pid => Ok(Cloned::Parent {
-            host_pid: pid_of(pid),
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        }),
+        pid => {
+            // SAFETY: on success with CLONE_PIDFD the kernel has put a new descriptor, owned by nobody else, here.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent {
+                host_pid: pid_of(pid),
+                pidfd,
+            })
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// What was being done, as the end of "while: …" (`mount proc on`).
-    pub doing: &'static str,
+    pub doing: &'a str,
     /// On what: a path, a name; empty when there is nothing to name.
     pub on: &'a [u8],
     /// Why the kernel refused.

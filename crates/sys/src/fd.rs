@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
+use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -16,15 +17,16 @@ pub fn cloexec_from(first: u32) -> nix::Result<()> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes every descriptor from `first` on.
+/// Closes every descriptor from `first` on and goes on in `then`, which never comes back: what owned a descriptor in the
+/// frames above is never dropped, so nothing is closed twice.
 ///
 /// # Errors
-/// ENOSYS before Linux 5.9.
-///
-/// # Safety
-/// Nothing may use or close a descriptor from `first` on afterwards: no `OwnedFd` of them may be dropped.
-pub unsafe fn close_from(first: u32) -> nix::Result<()> {
-    close_range(first, 0)
+/// ENOSYS before Linux 5.9; then nothing was closed and `then` was not called.
+#[allow(unreachable_code, reason = "`match` on what never comes")]
+pub fn close_from_and<T: Copy>(first: u32, state: T, then: fn(T) -> Infallible) -> nix::Result<Infallible> {
+    close_range(first, 0)?;
+    let _no_way_back = crate::process::ExitOnDrop;
+    match then(state) {}
 }
 
 fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
@@ -91,6 +93,17 @@ fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, resolve: 
             result => return result,
         }
     }
+}
+
+/// Closes a descriptor in a child whose parent goes on owning it; the child never drops the owner (it ends in execve).
+///
+/// # Errors
+/// close(2).
+pub fn close_copy(fd: impl AsFd) -> nix::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: an integer. The owner in this copy of the memory is a frame of the parent that the child never returns to.
+    let result = unsafe { libc::close(fd.as_fd().as_raw_fd()) };
+    Errno::result(result).map(drop)
 }
 
 /// Makes `fd` the process's descriptor number `number` (0, 1 or 2), open across execve.

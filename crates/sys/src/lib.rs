@@ -12,6 +12,7 @@
 //! | [`process`] | pidfd, wait, start times, exit codes |
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
+//! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -23,6 +24,7 @@ compile_error!(
      On macOS or Windows build it inside a Linux virtual machine: README.md, \"Without Linux\"."
 );
 
+pub mod alloc;
 pub mod arch;
 pub mod clone;
 pub mod exec;

@@ -10,9 +10,17 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 /// # Errors
 /// sigprocmask(2), which cannot fail with these arguments.
 pub fn reset_all() -> nix::Result<()> {
-    for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL needs no handler. SIGKILL, SIGSTOP and libc's own two refuse with EINVAL and are always default.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+    // All zeroes is SIG_DFL, no flags, an empty mask, on every architecture; the kernel's struct is smaller than this.
+    let default = [0u64; 8];
+    for number in 1..=LAST_SIGNAL {
+        const MASK_BYTES: usize = 8;
+        let nothing: *const u64 = std::ptr::null();
+        // The call itself and not libc's sigaction: that refuses 32 and 33, which libc keeps for its threads.
+        // SAFETY: `default` outlives the call. SIGKILL and SIGSTOP refuse with EINVAL and are always default.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), nothing, MASK_BYTES) };
     }
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
+
+/// The kernel's `_NSIG`. Source: signal(7), "Real-time signals".
+const LAST_SIGNAL: libc::c_int = 64;

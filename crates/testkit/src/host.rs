@@ -2,6 +2,7 @@
 
 use crate::probe::Facts;
 use crate::runner::find_program;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -54,6 +55,16 @@ impl Output {
     }
 }
 
+/// A file of the host that is covered by another as long as this lives.
+#[derive(Debug)]
+pub struct Replaced(PathBuf);
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        let _nothing_more_to_do = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
 impl Host {
     pub(crate) fn new() -> Self {
         let home = PathBuf::from(HOME);
@@ -90,6 +101,9 @@ impl Host {
     #[must_use]
     pub fn busybox_root(&self, name: &str) -> PathBuf {
         let root = self.folder(name);
+        if root.join("bin/sh").exists() {
+            return root;
+        }
         for folder in [
             "bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "tmp", "root", "var", "home",
         ] {
@@ -125,6 +139,21 @@ impl Host {
     pub fn add_probe(&self, root: &Path) {
         fs::create_dir_all(root.join("bin")).expect("bin");
         fs::copy("/proc/self/exe", root.join("bin/probe")).expect("a copy of the probe");
+    }
+
+    /// Puts a file with `text` in the place of the host's `path` until the returned guard is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be mounted there.
+    #[must_use]
+    pub fn replace_file(&self, path: &str, text: &str) -> Replaced {
+        let stand_in = self.path(&path.replace('/', "_"));
+        fs::write(&stand_in, text).expect("the file's stand-in");
+        if !Path::new(path).exists() {
+            fs::write(path, "").expect("a file to cover");
+        }
+        mount(Some(&stand_in), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount over the file");
+        Replaced(path.into())
     }
 
     /// A command with an empty environment but for PATH, HOME and TMPDIR (in the test's folder).

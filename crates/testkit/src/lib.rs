@@ -30,7 +30,7 @@ pub mod probe;
 mod runner;
 mod wait;
 
-pub use host::{Host, Output};
+pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;
 pub use probe::Facts;
 pub use runner::{BUSYBOX, Need, Test, main};

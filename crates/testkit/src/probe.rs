@@ -54,7 +54,7 @@ impl Facts {
     }
 }
 
-/// `probe facts`, `probe double-chroot FILE`, `probe exit CODE`.
+/// `probe facts`, `probe double-chroot FILE`, `probe orphans`, `probe exit CODE`.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -64,9 +64,13 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["double-chroot", file] => double_chroot(file),
+        ["orphans"] => {
+            println!("{}", zombies_after_an_orphan());
+            ExitCode::SUCCESS
+        }
         ["exit", code] => ExitCode::from(code.parse::<u8>().unwrap_or(2)),
         _ => {
-            eprintln!("probe: facts | double-chroot FILE | exit CODE, not {args:?}");
+            eprintln!("probe: facts | double-chroot FILE | orphans | exit CODE, not {args:?}");
             ExitCode::from(2)
         }
     }
@@ -174,5 +178,22 @@ fn double_chroot(file: &str) -> ExitCode {
             eprintln!("still inside: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Leaves an orphan that ends, and counts the zombies that stay: 0 where PID 1 reaps.
+fn zombies_after_an_orphan() -> usize {
+    let left = std::process::Command::new("sh").args(["-c", "true & exit 0"]).status();
+    assert!(left.is_ok_and(|status| status.success()), "sh cannot leave an orphan");
+    let begin = std::time::Instant::now();
+    loop {
+        // The orphan itself may still be running: nobody but us and PID 1 may be left.
+        let pids = names("/proc");
+        let others = pids.iter().filter_map(|name| name.parse::<u32>().ok());
+        let others = others.filter(|pid| *pid != 1 && *pid != std::process::id()).count();
+        if others == 0 || begin.elapsed() > std::time::Duration::from_millis(500) {
+            return others;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
 }
