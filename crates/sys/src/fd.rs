@@ -35,6 +35,14 @@ fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Opens the file or directory that `path` names in the caller's own table of mounts, only to name it in other calls.
+///
+/// # Errors
+/// open(2).
+pub fn open_path(path: &CStr) -> nix::Result<OwnedFd> {
+    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
 /// Opens `path` as if `root` were `/`: absolute links and `..` stay inside, /proc's magic links are refused.
 ///
 /// `path` may begin with a slash or not. Source: openat2(2), RESOLVE_IN_ROOT.

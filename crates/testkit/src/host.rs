@@ -34,7 +34,7 @@ impl Output {
     ///
     /// # Panics
     /// When the exit code is not 0.
-    #[must_use]
+    #[allow(clippy::must_use_candidate, reason = "that it ended well is often all a test wants")]
     pub fn ok(self) -> String {
         assert_eq!(
             self.code, 0,

@@ -1,0 +1,152 @@
+//! The child half: system calls only, on what [`Mounts`](crate::Mounts) and [`Overlay`](crate::Overlay) have prepared.
+
+#![deny(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::indexing_slicing
+)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::mounts::{Mounts, Source, Step};
+use nix::fcntl::AT_FDCWD;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, makedev, mknodat, umask};
+use nix::unistd::{chdir, fchdir, symlinkat};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::mount::{FsContext, Propagation, attach, attr, clone_tree, set_attributes};
+use sys::{Failure, Whilst};
+
+/// Cuts the table of mounts off from the host's, both ways. A new namespace is a *copy* of the host's table, and on most hosts
+/// the copies stay linked: without this call every mount below would appear on the host, and stay there.
+///
+/// # Errors
+/// mount(2). Source: mount_namespaces(7), "Shared subtrees".
+// ANCHOR: private
+pub fn make_private() -> Result<(), Failure<'static>> {
+    const NONE: Option<&CStr> = None;
+    // Recursive: `/` alone would leave /home, /run and every other mount linked.
+    mount(NONE, c"/", NONE, MsFlags::MS_PRIVATE | MsFlags::MS_REC, NONE).whilst("make private every mount below", c"/")
+}
+// ANCHOR_END: private
+
+impl Mounts {
+    /// Mounts everything below `root`, in order.
+    ///
+    /// # Errors
+    /// The call that failed and the mount point.
+    // ANCHOR: enter
+    pub fn enter(&self, root: BorrowedFd<'_>) -> Result<(), Failure<'_>> {
+        // Mount points and devices get the modes they are made with, whatever the caller's umask was.
+        umask(Mode::empty());
+        for step in &self.steps {
+            step.enter(root)?;
+        }
+        umask(Mode::from_bits_truncate(0o022));
+        Ok(())
+    }
+    // ANCHOR_END: enter
+}
+
+impl Step {
+    fn enter(&self, root: BorrowedFd<'_>) -> Result<(), Failure<'_>> {
+        let path = self.target.path();
+        let target = self.target.open(root)?;
+        let made = match &self.source {
+            Source::New { fs_type, options } => self.make(fs_type, options)?,
+            Source::Bind(source) => self.bind(source)?,
+            Source::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
+            Source::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
+            Source::Devices => return make_devices(target.as_fd()),
+            Source::DeviceLinks => return make_links(target.as_fd()),
+        };
+        attach(made.as_fd(), target.as_fd()).whilst("mount on", path)
+    }
+
+    fn make<'a>(
+        &'a self,
+        fs_type: &CStr,
+        options: &'a [(std::ffi::CString, Option<std::ffi::CString>)],
+    ) -> Result<OwnedFd, Failure<'a>> {
+        let path = self.target.path();
+        let context = FsContext::open(fs_type).whilst("open a file system for", path)?;
+        context
+            .set(c"source", fs_type)
+            .whilst("name the file system for", path)?;
+        for (key, value) in options {
+            match value {
+                Some(value) => context.set(key, value).whilst("set the mount option", value)?,
+                None => context.set_flag(key).whilst("set the mount option", key)?,
+            }
+        }
+        context.mount(self.attributes).whilst("make the file system for", path)
+    }
+
+    // ANCHOR: bind
+    fn bind<'a>(&self, source: &'a CStr) -> Result<OwnedFd, Failure<'a>> {
+        let tree = clone_tree(AT_FDCWD, source, true).whilst("copy the mount of", source)?;
+        // The copy is linked with its original: what is mounted on the volume inside would appear on the host.
+        set_attributes(tree.as_fd(), self.attributes, 0, Propagation::Private, true)
+            .whilst("set the attributes of the mount of", source)?;
+        Ok(tree)
+    }
+    // ANCHOR_END: bind
+}
+
+/// The devices that every program expects. Source: OCI runtime specification, config-linux.md, "Default Devices".
+fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    const DEVICES: [(&CStr, u64, u64); 6] = [
+        (c"null", 1, 3),
+        (c"zero", 1, 5),
+        (c"full", 1, 7),
+        (c"random", 1, 8),
+        (c"urandom", 1, 9),
+        (c"tty", 5, 0),
+    ];
+    for (name, major, minor) in DEVICES {
+        let mode = Mode::from_bits_truncate(0o666);
+        mknodat(dev, name, SFlag::S_IFCHR, mode, makedev(major, minor)).whilst("make the device", name)?;
+    }
+    Ok(())
+}
+
+/// Source: OCI runtime specification, runtime-linux.md, "Dev symbolic links".
+fn make_links(dev: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    const LINKS: [(&CStr, &CStr); 6] = [
+        (c"fd", c"/proc/self/fd"),
+        (c"stdin", c"/proc/self/fd/0"),
+        (c"stdout", c"/proc/self/fd/1"),
+        (c"stderr", c"/proc/self/fd/2"),
+        (c"core", c"/proc/kcore"),
+        (c"ptmx", c"pts/ptmx"),
+    ];
+    for (name, target) in LINKS {
+        symlinkat(target, dev, name).whilst("make the link in /dev", name)?;
+    }
+    Ok(())
+}
+
+/// Forbids writing through the mount `root`; what is mounted below it stays as it is.
+///
+/// # Errors
+/// mount_setattr(2).
+pub fn make_read_only(root: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    set_attributes(root, attr::RDONLY, 0, Propagation::Unchanged, false).whilst("make read-only", c"/")
+}
+
+/// Makes the mount `root` the root of this table of mounts, and lets go of the old one.
+///
+/// # Errors
+/// EINVAL when `root` is not the root of a mount in this namespace, EBUSY when it is the current root. Source: pivot_root(2).
+// ANCHOR: pivot
+pub fn pivot_root(root: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    fchdir(root).whilst("change into", c"the new root")?;
+    // Both arguments `.`: the old root is stacked on the new one at the same place, and no directory is needed for it
+    // (pivot_root(2), "NOTES").
+    nix::unistd::pivot_root(c".", c".").whilst("exchange the root with", c"the new root")?;
+    // `.` is now the old root. Detached, nothing inside can name the host's files any more: a chroot has no such call.
+    umount2(c".", MntFlags::MNT_DETACH).whilst("detach", c"the old root")?;
+    chdir(c"/").whilst("change into", c"/")
+}
+// ANCHOR_END: pivot
