@@ -58,6 +58,7 @@ impl Step {
             Source::Bind(source) => self.bind(source)?,
             Source::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
             Source::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
+            Source::Folder => return Ok(()),
             Source::Devices => return make_devices(target.as_fd()),
             Source::DeviceLinks => return make_links(target.as_fd()),
         };

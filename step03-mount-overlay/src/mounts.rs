@@ -38,6 +38,8 @@ pub enum Kind {
     Made(OwnedFd),
     /// A file that the host half holds open, on a mount that is attached by then: a terminal on `/dev/console`.
     File(OwnedFd),
+    /// Nothing is mounted: the folder has to be there, and is made when it is missing.
+    Folder,
     /// Device files made by mknod in `destination`, which needs real root.
     Devices,
     /// The links of `/dev` that programs expect.
@@ -67,6 +69,7 @@ pub(crate) enum Source {
     Bind(CString),
     Made(OwnedFd),
     File(OwnedFd),
+    Folder,
     Devices,
     DeviceLinks,
 }
@@ -124,6 +127,7 @@ impl Source {
             Kind::Bind { source } => Self::Bind(c_string(&source)?),
             Kind::Made(mount) => Self::Made(mount),
             Kind::File(file) => Self::File(file),
+            Kind::Folder => Self::Folder,
             Kind::Devices => Self::Devices,
             Kind::DeviceLinks => Self::DeviceLinks,
         })

@@ -147,7 +147,7 @@ fn set_lower_in_one_string(context: &FsContext, layers: &Layers<'_>) -> Result<(
     result.map_err(refused)
 }
 
-/// A path that fsconfig takes: itself, or by descriptor when it is too long or holds the `\\` that overlayfs takes as an escape
+/// A path that fsconfig takes: itself, or by descriptor when it is too long or holds the backslash that overlayfs takes as an escape
 /// (for some of its options). The descriptor has to live until the mount is made.
 struct Named {
     name: CString,

@@ -79,6 +79,20 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     after_command.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Fills `bytes` with random ones. Source: getrandom(2).
+///
+/// # Errors
+/// ENOSYS before Linux 3.17; with up to 256 bytes nothing else.
+pub fn random(bytes: &mut [u8]) -> nix::Result<()> {
+    // SAFETY: the kernel writes at most `bytes.len()` bytes to `bytes`.
+    let filled = Errno::result(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
+    if usize::try_from(filled) == Ok(bytes.len()) {
+        Ok(())
+    } else {
+        Err(Errno::EIO)
+    }
+}
+
 /// Ends this process at once: no destructors, no buffers flushed, no exit handlers. Source: _exit(2).
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit never returns and touches no memory of ours.

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// A terminal's size: rows and columns in characters, the rest zero. Source: TIOCGWINSZ(2const).
 pub type Size = libc::winsize;
@@ -41,4 +41,21 @@ pub fn set_size(terminal: impl AsFd, size: &Size) -> nix::Result<()> {
     // SAFETY: the ioctl reads one winsize, and `size` is one that lives over the call.
     let result = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) };
     Errno::result(result).map(drop)
+}
+
+/// Opens the other side of the pseudo-terminal whose master is `master`: by the master itself and not by a name, which
+/// could mean another terminal where several `devpts` are mounted.
+///
+/// # Errors
+/// ENOTTY when it is no master. Sources: TIOCSPTLCK(2const), TIOCGPTPEER(2const).
+pub fn open_peer(master: impl AsFd) -> nix::Result<OwnedFd> {
+    let master = master.as_fd().as_raw_fd();
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the ioctl reads one int, which lives over the call.
+    Errno::result(unsafe { libc::ioctl(master, libc::TIOCSPTLCK, std::ptr::from_ref(&unlocked)) })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the ioctl takes open flags as an integer.
+    let fd = Errno::result(unsafe { libc::ioctl(master, libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
