@@ -58,11 +58,7 @@ impl Error {
     #[must_use]
     pub fn of_enter(failure: &Failure<'_>) -> Self {
         let on = String::from_utf8_lossy(failure.on).into_owned();
-        Self::Enter {
-            doing: failure.doing.to_owned(),
-            on,
-            errno: failure.errno,
-        }
+        Self::Enter { doing: failure.doing.to_owned(), on, errno: failure.errno }
     }
 
     /// What to do about it.
@@ -70,14 +66,10 @@ impl Error {
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
             Self::RootMissing(_) => "give a directory that holds a whole system: its programs, libraries and /etc",
-            Self::Enter {
-                errno: Errno::EPERM, ..
-            } => "chroot needs root (CAP_SYS_CHROOT): run it with sudo",
+            Self::Enter { errno: Errno::EPERM, .. } => "chroot needs root (CAP_SYS_CHROOT): run it with sudo",
             Self::NotFound(_) => "check the name and the PATH of the container; the host's programs are not inside",
             Self::NoInterpreter(_) => "see its `#!` line, or for a dynamic program whether its ld.so is inside",
-            Self::NotExecutable {
-                errno: Errno::EACCES, ..
-            } => "it needs the execute permission: chmod +x",
+            Self::NotExecutable { errno: Errno::EACCES, .. } => "it needs the execute permission: chmod +x",
             Self::WrongArchitecture { .. } => "use a root file system made for this machine",
             Self::NoFormat(_) => "begin a script with a line like `#!/bin/sh`, or run it by `sh FILE`",
             _ => return None,

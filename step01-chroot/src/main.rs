@@ -46,10 +46,7 @@ fn enter_and_execute(root: &Root, program: &Program) -> Error {
 /// The host's environment stays outside, but for the kind of the terminal.
 fn environment() -> Vec<String> {
     let term = std::env::var("TERM").map(|term| format!("TERM={term}"));
-    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()]
-        .into_iter()
-        .chain(term)
-        .collect()
+    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()].into_iter().chain(term).collect()
 }
 
 fn print(error: &Error) -> u8 {

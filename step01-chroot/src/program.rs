@@ -28,10 +28,7 @@ impl Program {
     /// # Errors
     /// [`Error::NoCommand`], [`Error::Nul`].
     pub fn new(command: &[String], env: &[String]) -> Result<Self, Error> {
-        let name = command
-            .first()
-            .filter(|name| !name.is_empty())
-            .ok_or(Error::NoCommand)?;
+        let name = command.first().filter(|name| !name.is_empty()).ok_or(Error::NoCommand)?;
         Ok(Self {
             candidates: c_strings(&candidates(name, env))?,
             argv: CStringArray::new(c_strings(command)?),
@@ -50,18 +47,10 @@ impl Execute for Program {
     /// Tries the candidates as execvp(3) does: a missing one is passed over, a forbidden one is remembered.
     // ANCHOR: execute
     fn execute(&self) -> Failure<'_> {
-        let mut refusal = Failure {
-            doing: "find",
-            on: self.name().to_bytes(),
-            errno: Errno::ENOENT,
-        };
+        let mut refusal = Failure { doing: "find", on: self.name().to_bytes(), errno: Errno::ENOENT };
         for path in &self.candidates {
             let errno = execve(path, &self.argv, &self.envp);
-            let failure = Failure {
-                doing: "execute",
-                on: path.to_bytes(),
-                errno,
-            };
+            let failure = Failure { doing: "execute", on: path.to_bytes(), errno };
             match errno {
                 // execve also says ENOENT for a file that is there but whose interpreter (`#!`, ld.so) is not.
                 Errno::ENOENT if access(path.as_c_str(), AccessFlags::F_OK).is_ok() => return failure,
@@ -79,29 +68,16 @@ fn candidates(name: &str, env: &[String]) -> Vec<String> {
     if name.contains('/') {
         return vec![name.to_owned()];
     }
-    let path = env
-        .iter()
-        .rev()
-        .find_map(|entry| entry.strip_prefix("PATH="))
-        .unwrap_or(DEFAULT_PATH);
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
     // An empty entry means the working directory (environ(7)).
     let folder = |entry: &str| {
-        if entry.is_empty() {
-            ".".to_owned()
-        } else {
-            entry.to_owned()
-        }
+        if entry.is_empty() { ".".to_owned() } else { entry.to_owned() }
     };
-    path.split(':')
-        .map(|entry| format!("{}/{name}", folder(entry).trim_end_matches('/')))
-        .collect()
+    path.split(':').map(|entry| format!("{}/{name}", folder(entry).trim_end_matches('/'))).collect()
 }
 
 fn c_strings(strings: &[String]) -> Result<Vec<CString>, Error> {
-    strings
-        .iter()
-        .map(|text| CString::new(text.as_str()).map_err(|_| Error::Nul(text.clone())))
-        .collect()
+    strings.iter().map(|text| CString::new(text.as_str()).map_err(|_| Error::Nul(text.clone()))).collect()
 }
 
 #[cfg(test)]

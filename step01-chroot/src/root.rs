@@ -31,10 +31,7 @@ impl Root {
         match open(name.as_c_str(), flags, Mode::empty()) {
             Ok(dir) => Ok(Self { path: name, dir }),
             Err(nix::errno::Errno::ENOENT) => Err(Error::RootMissing(path.to_owned())),
-            Err(errno) => Err(Error::RootUnusable {
-                path: path.to_owned(),
-                errno,
-            }),
+            Err(errno) => Err(Error::RootUnusable { path: path.to_owned(), errno }),
         }
     }
 

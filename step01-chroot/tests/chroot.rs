@@ -25,12 +25,7 @@ testkit::suite! {
 }
 
 fn step(host: &Host, root: &Path, command: &[&str]) -> Output {
-    host.run(
-        host.command(env!("CARGO_BIN_EXE_step01-chroot"))
-            .env("TERM", "vt100")
-            .arg(root)
-            .args(command),
-    )
+    host.run(host.command(env!("CARGO_BIN_EXE_step01-chroot")).env("TERM", "vt100").arg(root).args(command))
 }
 
 fn root_with_probe(host: &Host) -> std::path::PathBuf {
@@ -53,22 +48,13 @@ fn the_exit_status_is_passed_on(host: &Host) {
 }
 
 fn a_signal_becomes_128_and_its_number(host: &Host) {
-    assert_eq!(
-        step(host, &host.busybox_root("rootfs"), &["sh", "-c", "kill -TERM $$"]).code,
-        143
-    );
+    assert_eq!(step(host, &host.busybox_root("rootfs"), &["sh", "-c", "kill -TERM $$"]).code, 143);
 }
 
 fn only_the_kind_of_terminal_is_inherited(host: &Host) {
     let root = root_with_probe(host);
     let mut command = host.command(env!("CARGO_BIN_EXE_step01-chroot"));
-    let output = host.run(
-        command
-            .env("TERM", "vt100")
-            .env("SECRET", "1")
-            .arg(&root)
-            .args(["probe", "facts"]),
-    );
+    let output = host.run(command.env("TERM", "vt100").env("SECRET", "1").arg(&root).args(["probe", "facts"]));
     let names: Vec<String> = output.facts().environment.into_keys().collect();
     assert_eq!(names, ["HOME", "PATH", "TERM"]);
 }
@@ -83,21 +69,14 @@ fn path_is_looked_up_inside(host: &Host) {
 
 fn a_missing_root_is_named(host: &Host) {
     let output = step(host, Path::new("/no/such/root"), &["true"]);
-    assert_eq!(
-        (output.code, first_line(&output)),
-        (125, "error: root file system `/no/such/root` does not exist")
-    );
+    assert_eq!((output.code, first_line(&output)), (125, "error: root file system `/no/such/root` does not exist"));
 }
 
 fn a_file_as_root_is_named(host: &Host) {
     let file = host.busybox_root("rootfs").join("bin/busybox");
     let output = step(host, &file, &["true"]);
     assert_eq!(output.code, 125);
-    assert!(
-        first_line(&output).ends_with("cannot be opened: not a directory (ENOTDIR)"),
-        "{}",
-        output.stderr
-    );
+    assert!(first_line(&output).ends_with("cannot be opened: not a directory (ENOTDIR)"), "{}", output.stderr);
 }
 
 fn a_missing_program_is_127(host: &Host) {
@@ -147,11 +126,7 @@ fn a_text_file_is_no_program(host: &Host) {
 fn a_double_chroot_gets_out(host: &Host) {
     fs::write(host.path("canary"), "outside\n").unwrap();
     let canary = host.path("canary");
-    let output = step(
-        host,
-        &root_with_probe(host),
-        &["probe", "double-chroot", canary.to_str().unwrap()],
-    );
+    let output = step(host, &root_with_probe(host), &["probe", "double-chroot", canary.to_str().unwrap()]);
     assert_eq!(output.ok(), "outside\n");
 }
 
@@ -159,14 +134,7 @@ fn a_double_chroot_gets_out(host: &Host) {
 fn the_hosts_processes_are_in_sight(host: &Host) {
     let root = root_with_probe(host);
     let proc = root.join("proc");
-    nix::mount::mount(
-        Some("/proc"),
-        &proc,
-        None::<&str>,
-        nix::mount::MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .unwrap();
+    nix::mount::mount(Some("/proc"), &proc, None::<&str>, nix::mount::MsFlags::MS_BIND, None::<&str>).unwrap();
     let facts = step(host, &root, &["probe", "facts"]).facts();
     nix::mount::umount(&proc).unwrap();
     assert!(facts.pids.contains(&std::process::id()), "{:?}", facts.pids);

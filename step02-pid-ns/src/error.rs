@@ -18,11 +18,7 @@ pub enum Error {
     #[error("channel for the child's report: {}", describe(*.0))]
     Channel(Errno),
     #[error("new process in new namespaces ({namespaces}): {}", describe(*.errno))]
-    Clone {
-        namespaces: String,
-        errno: Errno,
-        obstacle: Option<&'static str>,
-    },
+    Clone { namespaces: String, errno: Errno, obstacle: Option<&'static str> },
     #[error("user map through `{what}`: {error}")]
     UserMap { what: String, error: std::io::Error },
     /// A call of the child half failed.
@@ -43,27 +39,15 @@ impl Error {
     pub(crate) fn clone(namespaces: Namespaces, errno: Errno) -> Self {
         let obstacle = obstacle(namespaces, errno);
         let names: Vec<_> = namespaces.names().collect();
-        Self::Clone {
-            namespaces: names.join(", "),
-            errno,
-            obstacle,
-        }
+        Self::Clone { namespaces: names.join(", "), errno, obstacle }
     }
 
     pub(crate) fn child_half((errno, doing, on): Words<'_>) -> Self {
-        Self::ChildHalf {
-            doing: text(doing),
-            on: text(on),
-            errno,
-        }
+        Self::ChildHalf { doing: text(doing), on: text(on), errno }
     }
 
     pub(crate) fn execute((errno, doing, on): Words<'_>) -> Self {
-        Self::Execute {
-            doing: text(doing),
-            on: text(on),
-            errno,
-        }
+        Self::Execute { doing: text(doing), on: text(on), errno }
     }
 
     /// What to do about it.
@@ -116,11 +100,7 @@ pub(crate) fn ended(status: WaitStatus) -> String {
 }
 
 fn quoted(on: &str) -> String {
-    if on.is_empty() {
-        String::new()
-    } else {
-        format!(" `{on}`")
-    }
+    if on.is_empty() { String::new() } else { format!(" `{on}`") }
 }
 
 fn text(bytes: &[u8]) -> String {

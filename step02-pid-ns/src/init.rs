@@ -4,12 +4,7 @@
 //! or a database does neither well. This init stands in its place, starts the program as PID 2, passes signals on, reaps
 //! whatever ends, and ends as the program ended. Sources: pid_namespaces(7), "The namespace init process"; kill(2), "NOTES".
 
-#![deny(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::report::{Channel, Report};
@@ -44,11 +39,7 @@ pub(crate) fn run(parent: &Channel, program: &dyn Execute) -> Infallible {
 // ANCHOR_END: init
 
 fn give_up(parent: &Channel, errno: Errno) -> Infallible {
-    let failure = Failure {
-        doing: "start the program under an init of its own",
-        on: b"",
-        errno,
-    };
+    let failure = Failure { doing: "start the program under an init of its own", on: b"", errno };
     let _nobody_reads = parent.report(Report::ChildHalf(failure));
     exit_now(125)
 }

@@ -102,24 +102,15 @@ fn namespaces(args: &Args) -> Result<Namespaces> {
 /// The host's environment stays outside, but for the kind of the terminal.
 fn environment() -> Vec<String> {
     let term = std::env::var("TERM").map(|term| format!("TERM={term}"));
-    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()]
-        .into_iter()
-        .chain(term)
-        .collect()
+    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()].into_iter().chain(term).collect()
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
 fn explain(error: Error, root: &Root) -> anyhow::Error {
     match &error {
-        Error::Execute { doing, on, errno } => step01_chroot::Error::of_execute(
-            &Failure {
-                doing,
-                on: on.as_bytes(),
-                errno: *errno,
-            },
-            root.as_fd(),
-        )
-        .into(),
+        Error::Execute { doing, on, errno } => {
+            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, root.as_fd()).into()
+        }
         _ => error.into(),
     }
 }

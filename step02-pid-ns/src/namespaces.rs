@@ -61,10 +61,7 @@ impl Namespaces {
 
     /// The names of the kinds in this set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .into_iter()
-            .filter(move |(_, kind)| self.contains(*kind))
-            .map(|(name, _)| name)
+        NAMES.into_iter().filter(move |(_, kind)| self.contains(*kind)).map(|(name, _)| name)
     }
 
     /// All the names there are.

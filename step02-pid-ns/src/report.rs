@@ -3,12 +3,7 @@
 //! The end of the pipe alone would prove nothing: it also comes when the child died before execve. So the child says
 //! [`Report::Ready`] just before execve; the end of file after that, by close-on-exec, is the proof that the program runs.
 
-#![deny(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use nix::errno::Errno;
@@ -78,11 +73,7 @@ impl Channel {
         let errno = (failure.errno as i32).to_ne_bytes();
         let doing = failure.doing.as_bytes();
         // marker, errno, what was being done, a zero byte, on what; cut where the room ends.
-        let words = [marker]
-            .into_iter()
-            .chain(errno)
-            .chain(doing.iter().copied())
-            .chain([0]);
+        let words = [marker].into_iter().chain(errno).chain(doing.iter().copied()).chain([0]);
         let words = words.chain(failure.on.iter().copied());
         let mut length = 0;
         for (slot, byte) in bytes.iter_mut().zip(words) {
@@ -98,10 +89,7 @@ impl Channel {
 
     /// Parent: the next message; `None` at the end of file.
     pub(crate) fn receive(&self) -> nix::Result<Option<Received>> {
-        let mut received = Received {
-            bytes: [0; MESSAGE],
-            length: 0,
-        };
+        let mut received = Received { bytes: [0; MESSAGE], length: 0 };
         received.length = receive(&self.0, &mut received.bytes)?;
         Ok((received.length > 0).then_some(received))
     }
@@ -157,33 +145,20 @@ mod tests {
     #[test]
     fn a_failure_arrives_in_its_words() {
         let (parent, child) = Channel::pair().unwrap();
-        let failure = Failure {
-            doing: "mount proc on",
-            on: b"/proc",
-            errno: Errno::EPERM,
-        };
+        let failure = Failure { doing: "mount proc on", on: b"/proc", errno: Errno::EPERM };
         child.report(Report::ChildHalf(failure)).unwrap();
         let received = parent.receive().unwrap().unwrap();
-        let Message::ChildHalf(words) = received.message() else {
-            panic!("{:?}", received.message())
-        };
+        let Message::ChildHalf(words) = received.message() else { panic!("{:?}", received.message()) };
         assert_eq!(words, (Errno::EPERM, &b"mount proc on"[..], &b"/proc"[..]));
     }
 
     #[test]
     fn a_long_path_is_cut_and_a_closed_end_is_the_end() {
         let (parent, child) = Channel::pair().unwrap();
-        let failure = Failure {
-            doing: "open",
-            on: &[b'x'; 5000],
-            errno: Errno::ENAMETOOLONG,
-        };
+        let failure = Failure { doing: "open", on: &[b'x'; 5000], errno: Errno::ENAMETOOLONG };
         child.report(Report::Execute(failure)).unwrap();
         drop(child);
-        assert!(matches!(
-            parent.receive().unwrap().unwrap().message(),
-            Message::Execute((_, b"open", _))
-        ));
+        assert!(matches!(parent.receive().unwrap().unwrap().message(), Message::Execute((_, b"open", _))));
         assert!(parent.receive().unwrap().is_none());
     }
 }

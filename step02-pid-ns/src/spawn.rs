@@ -1,11 +1,6 @@
 //! One clone3, the child half, the report, execve.
 
-#![deny(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::report::{Channel, Message, Report};
@@ -50,10 +45,7 @@ pub fn spawn<'p>(
     child_half: impl FnOnce() -> Result<&'p dyn Execute, Failure<'p>>,
 ) -> Result<Running, Error> {
     let (ours, theirs) = Channel::pair().map_err(Error::Channel)?;
-    let args = CloneArgs {
-        flags: spec.namespaces.flags(),
-        into_cgroup: spec.into_cgroup,
-    };
+    let args = CloneArgs { flags: spec.namespaces.flags(), into_cgroup: spec.into_cgroup };
     let (host_pid, pidfd) = clone_child(&args, || be_the_child(spec, &theirs, &ours, child_half))
         .map_err(|errno| Error::clone(spec.namespaces, errno))?;
     let running = Running::new(host_pid, pidfd);
@@ -71,13 +63,7 @@ fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid) -> Result<(), Er
     if let Some(map) = spec.user_map {
         map.write(host_pid)?;
         // EPIPE: the child is dead already; how it died is what the report, or its absence, says.
-        child.go().or_else(|errno| {
-            if errno == Errno::EPIPE {
-                Ok(())
-            } else {
-                Err(Error::Channel(errno))
-            }
-        })?;
+        child.go().or_else(|errno| if errno == Errno::EPIPE { Ok(()) } else { Err(Error::Channel(errno)) })?;
     }
     let mut ready = false;
     while let Some(received) = child.receive().map_err(Error::Channel)? {
@@ -93,10 +79,7 @@ fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid) -> Result<(), Er
 
 /// The one unsafe call outside of `crates/sys`: `child` is what the child does, and it never comes back.
 pub(crate) fn clone_child(args: &CloneArgs<'_>, child: impl FnOnce() -> Infallible) -> nix::Result<(Pid, OwnedFd)> {
-    #[allow(
-        unsafe_code,
-        reason = "clone3's contract is what `child_half` promises: DESIGN of this module"
-    )]
+    #[allow(unsafe_code, reason = "clone3's contract is what `child_half` promises: DESIGN of this module")]
     // SAFETY: the child goes straight into `child`, which makes system calls only (its modules deny what allocates, and a
     // test runs it under an allocator that aborts); the guard ends the process where a panic would unwind out of it.
     match unsafe { clone3(args)? } {
@@ -127,11 +110,7 @@ fn be_the_child<'p>(
             if parent.report(Report::Ready).is_err() {
                 exit_now(125);
             }
-            if spec.init {
-                init::run(parent, program)
-            } else {
-                become_program(parent, program)
-            }
+            if spec.init { init::run(parent, program) } else { become_program(parent, program) }
         }
     }
 }
@@ -151,9 +130,7 @@ fn prepare<'p>(
     child_half: impl FnOnce() -> Result<&'p dyn Execute, Failure<'p>>,
 ) -> Result<&'p dyn Execute, Failure<'p>> {
     // A copy of the parent's end would keep the channel open when the parent dies.
-    parents_end
-        .close_copy()
-        .whilst("close the parent's end of the report", c"")?;
+    parents_end.close_copy().whilst("close the parent's end of the report", c"")?;
     // What is ignored or blocked would stay so across execve, and Rust ignores SIGPIPE.
     signal::reset_all().whilst("reset the signals", c"")?;
     if spec.user_map.is_some() && !parent.wait_for_go() {

@@ -38,9 +38,7 @@ impl ForwardedSignals {
         OWN.into_iter().for_each(|signal| set.remove(signal));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).map_err(Error::Signal)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        SignalFd::with_flags(&set, flags)
-            .map(|fd| Self { fd })
-            .map_err(Error::Signal)
+        SignalFd::with_flags(&set, flags).map(|fd| Self { fd }).map_err(Error::Signal)
     }
 
     /// The next signal that came; `None` when there is none.
@@ -66,10 +64,8 @@ impl AsFd for ForwardedSignals {
 /// [`Error::Signal`], [`Error::Wait`].
 pub fn supervise(running: &Running, signals: &ForwardedSignals) -> Result<WaitStatus, Error> {
     loop {
-        let mut sources = [
-            PollFd::new(running.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources =
+            [PollFd::new(running.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut sources, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result.map_err(Error::Wait)?,

@@ -46,18 +46,8 @@ impl UserMap {
         let (uid, gid) = (geteuid(), getegid());
         let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
         let range = |file: &str| sub_ids(&fs::read_to_string(file).ok()?, name.as_deref(), uid);
-        match (
-            range("/etc/subuid"),
-            range("/etc/subgid"),
-            program("newuidmap"),
-            program("newgidmap"),
-        ) {
-            (Some(sub_uids), Some(sub_gids), Some(_), Some(_)) => Self::Full {
-                uid,
-                gid,
-                sub_uids,
-                sub_gids,
-            },
+        match (range("/etc/subuid"), range("/etc/subgid"), program("newuidmap"), program("newgidmap")) {
+            (Some(sub_uids), Some(sub_gids), Some(_), Some(_)) => Self::Full { uid, gid, sub_uids, sub_gids },
             _ => Self::Single { uid, gid },
         }
     }
@@ -81,12 +71,7 @@ impl UserMap {
                 write_map(pid, "gid_map", &format!("0 {gid} 1"))?;
                 write_map(pid, "uid_map", &format!("0 {uid} 1"))
             }
-            Self::Full {
-                uid,
-                gid,
-                sub_uids,
-                sub_gids,
-            } => {
+            Self::Full { uid, gid, sub_uids, sub_gids } => {
                 run_helper("newgidmap", pid, gid.as_raw(), *sub_gids)?;
                 run_helper("newuidmap", pid, uid.as_raw(), *sub_uids)
             }
@@ -100,10 +85,7 @@ fn write_map(pid: Pid, name: &str, line: &str) -> Result<(), Error> {
 }
 
 fn run_helper(name: &str, pid: Pid, own: u32, sub: SubIds) -> Result<(), Error> {
-    let refused = |error| Error::UserMap {
-        what: name.to_owned(),
-        error,
-    };
+    let refused = |error| Error::UserMap { what: name.to_owned(), error };
     let path = program(name).ok_or_else(|| refused(io::Error::from(io::ErrorKind::NotFound)))?;
     let numbers = [pid.as_raw().cast_unsigned(), 0, own, 1, 1, sub.start, sub.count].map(|number| number.to_string());
     let output = Command::new(path).args(numbers).output().map_err(refused)?;
@@ -115,10 +97,7 @@ fn run_helper(name: &str, pid: Pid, own: u32, sub: SubIds) -> Result<(), Error> 
 }
 
 fn program(name: &str) -> Option<PathBuf> {
-    ["/usr/bin", "/bin", "/usr/local/bin"]
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.is_file())
+    ["/usr/bin", "/bin", "/usr/local/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
 /// The first range of the user in the text of /etc/subuid or /etc/subgid (`name-or-uid:start:count`).
@@ -140,20 +119,8 @@ mod tests {
     fn subordinate_ranges_are_found_by_name_and_by_number() {
         let table = "root:1:2\nann:100000:65536\n1001:200000:1000\nbroken:x:y\n";
         let range = |name, uid| sub_ids(table, name, Uid::from_raw(uid));
-        assert_eq!(
-            range(Some("ann"), 1000),
-            Some(SubIds {
-                start: 100_000,
-                count: 65536
-            })
-        );
-        assert_eq!(
-            range(None, 1001),
-            Some(SubIds {
-                start: 200_000,
-                count: 1000
-            })
-        );
+        assert_eq!(range(Some("ann"), 1000), Some(SubIds { start: 100_000, count: 65536 }));
+        assert_eq!(range(None, 1001), Some(SubIds { start: 200_000, count: 1000 }));
         assert_eq!(range(Some("broken"), 7), None);
     }
 }

@@ -20,9 +20,7 @@ impl Hostname {
         if name.is_empty() || name.len() > 63 || edges || !name.bytes().all(allowed) {
             return Err(Error::Hostname(name.to_owned()));
         }
-        CString::new(name)
-            .map(Self)
-            .map_err(|_| Error::Hostname(name.to_owned()))
+        CString::new(name).map(Self).map_err(|_| Error::Hostname(name.to_owned()))
     }
 
     /// Sets it. Child half, in a UTS namespace of its own: in the host's it would rename the host.

@@ -29,21 +29,13 @@ fn start(host: &Host, command: &[&str], init: bool) -> Result<Running, Error> {
     let program = Program::new(&words, &[]).unwrap();
     let hostname = Hostname::new("quiet").unwrap();
     ALLOCATOR.watch();
-    spawn(
-        &CloneSpec {
-            namespaces: all(),
-            init,
-            dies_with_parent: true,
-            ..CloneSpec::default()
-        },
-        || {
-            hostname.set()?;
-            receive_mounts_only()?;
-            root.enter()?;
-            mount_proc()?;
-            Ok(&program)
-        },
-    )
+    spawn(&CloneSpec { namespaces: all(), init, dies_with_parent: true, ..CloneSpec::default() }, || {
+        hostname.set()?;
+        receive_mounts_only()?;
+        root.enter()?;
+        mount_proc()?;
+        Ok(&program)
+    })
 }
 
 fn exit_code(running: &Running) -> i32 {
@@ -58,19 +50,13 @@ fn the_whole_child_half_allocates_nothing(host: &Host) {
 }
 
 fn the_init_allocates_nothing(host: &Host) {
-    assert_eq!(
-        exit_code(&start(host, &["sh", "-c", "(true &); exit 8"], true).unwrap()),
-        8
-    );
+    assert_eq!(exit_code(&start(host, &["sh", "-c", "(true &); exit 8"], true).unwrap()), 8);
 }
 
 fn a_failing_child_half_allocates_nothing(host: &Host) {
     for init in [false, true] {
         let error = start(host, &["no-such-program"], init).unwrap_err();
-        assert!(
-            matches!(&error, Error::Execute { doing, .. } if doing == "find"),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Execute { doing, .. } if doing == "find"), "{error}");
     }
 }
 
@@ -83,8 +69,5 @@ fn the_guard_itself_works(_host: &Host) {
         drop(std::hint::black_box(forbidden));
         Ok(&program as &dyn Execute)
     });
-    assert!(
-        matches!(&error, Err(Error::Died(Some(WaitStatus::Exited(_, 99))))),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Err(Error::Died(Some(WaitStatus::Exited(_, 99))))), "{error:?}");
 }

@@ -60,20 +60,12 @@ fn command<'c>(host: &Host, arguments: &[&str]) -> &'c mut Command {
 
 fn facts(host: &Host, options: &[&str]) -> Facts {
     let root = root(host);
-    let arguments: Vec<&str> = options
-        .iter()
-        .copied()
-        .chain([root.to_str().unwrap(), "probe", "facts"])
-        .collect();
+    let arguments: Vec<&str> = options.iter().copied().chain([root.to_str().unwrap(), "probe", "facts"]).collect();
     step(host, &arguments).facts()
 }
 
 fn namespace_of_this_process(name: &str) -> String {
-    fs::read_link(format!("/proc/self/ns/{name}"))
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned()
+    fs::read_link(format!("/proc/self/ns/{name}")).unwrap().to_str().unwrap().to_owned()
 }
 
 fn the_first_process_inside_is_pid_one(host: &Host) {
@@ -104,10 +96,7 @@ fn the_hostname_is_its_own(host: &Host) {
     assert_eq!(facts(host, &["--hostname", "web-1"]).hostname, "web-1");
     assert_eq!(nix::unistd::gethostname().unwrap(), before);
     let refused = step(host, &["--hostname", "no name", "/", "true"]);
-    assert_eq!(
-        (refused.code, refused.stderr.lines().next()),
-        (125, Some("error: `no name` is no host name"))
-    );
+    assert_eq!((refused.code, refused.stderr.lines().next()), (125, Some("error: `no name` is no host name")));
 }
 
 fn proc_shows_only_what_runs_inside(host: &Host) {
@@ -117,16 +106,7 @@ fn proc_shows_only_what_runs_inside(host: &Host) {
 fn mounts_inside_do_not_appear_on_the_host(host: &Host) {
     let root = root(host);
     share_all_mounts(true);
-    let inside = step(
-        host,
-        &[
-            root.to_str().unwrap(),
-            "sh",
-            "-c",
-            "mount -t tmpfs t /tmp && mount | tail -1",
-        ],
-    )
-    .ok();
+    let inside = step(host, &[root.to_str().unwrap(), "sh", "-c", "mount -t tmpfs t /tmp && mount | tail -1"]).ok();
     let outside = fs::read_to_string("/proc/self/mountinfo").unwrap();
     share_all_mounts(false);
     assert!(inside.starts_with("t on /tmp"), "{inside}");
@@ -135,11 +115,7 @@ fn mounts_inside_do_not_appear_on_the_host(host: &Host) {
 
 /// As systemd leaves a host: each mount in a namespace is copied to all others.
 fn share_all_mounts(shared: bool) {
-    let kind = if shared {
-        MsFlags::MS_SHARED
-    } else {
-        MsFlags::MS_PRIVATE
-    };
+    let kind = if shared { MsFlags::MS_SHARED } else { MsFlags::MS_PRIVATE };
     mount(None::<&str>, "/", None::<&str>, kind | MsFlags::MS_REC, None::<&str>).unwrap();
 }
 
@@ -147,20 +123,13 @@ fn the_exit_status_is_passed_on(host: &Host) {
     let root = root(host);
     let root = root.to_str().unwrap();
     assert_eq!(step(host, &[root, "sh", "-c", "exit 7"]).code, 7);
-    assert_eq!(
-        step(host, &[root, "sh", "-c", "sh -c 'kill -TERM $$'; exit $?"]).code,
-        143
-    );
+    assert_eq!(step(host, &[root, "sh", "-c", "sh -c 'kill -TERM $$'; exit $?"]).code, 143);
 }
 
 /// Starts `script` and waits until it has made the file `/ready` in the root.
 fn start(host: &Host, options: &[&str], script: &str) -> (Child, PathBuf) {
     let root = root(host);
-    let arguments: Vec<&str> = options
-        .iter()
-        .copied()
-        .chain([root.to_str().unwrap(), "sh", "-c", script])
-        .collect();
+    let arguments: Vec<&str> = options.iter().copied().chain([root.to_str().unwrap(), "sh", "-c", script]).collect();
     let child = command(host, &arguments).stdin(Stdio::null()).spawn().unwrap();
     until("the script has begun", || root.join("ready").exists().then_some(()));
     (child, root)
@@ -176,11 +145,7 @@ fn code(mut child: Child) -> i32 {
 }
 
 fn a_signal_is_forwarded(host: &Host) {
-    let (child, _) = start(
-        host,
-        &[],
-        "trap 'exit 9' TERM; touch /ready; while :; do sleep 0.01; done",
-    );
+    let (child, _) = start(host, &[], "trap 'exit 9' TERM; touch /ready; while :; do sleep 0.01; done");
     send(&child, Signal::SIGTERM);
     assert_eq!(code(child), 9);
 }
@@ -215,10 +180,7 @@ fn the_init_ends_as_the_program_ended(host: &Host) {
 
 fn the_init_holds_nothing_open(host: &Host) {
     let root = root(host);
-    let output = step(
-        host,
-        &["--init", root.to_str().unwrap(), "sh", "-c", "ls /proc/1/fd | sort -n"],
-    );
+    let output = step(host, &["--init", root.to_str().unwrap(), "sh", "-c", "ls /proc/1/fd | sort -n"]);
     assert_eq!(output.ok(), "0\n1\n2\n");
 }
 
@@ -226,19 +188,13 @@ fn only_standard_descriptors_are_open(host: &Host) {
     let root = root(host);
     // The parent's own leak, not close-on-exec: the shell opens 7 and becomes the step.
     let script = format!("exec 7</etc/passwd; exec {STEP} run {} probe facts", root.display());
-    let open = host
-        .run(host.command("/bin/sh").args(["-c", &script]))
-        .facts()
-        .descriptors;
+    let open = host.run(host.command("/bin/sh").args(["-c", &script])).facts().descriptors;
     assert_eq!(open.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 fn signals_have_their_default_actions(host: &Host) {
     let root = root(host);
-    let script = format!(
-        "trap '' HUP; exec {STEP} run {} grep -E '^Sig(Ign|Blk)' /proc/self/status",
-        root.display()
-    );
+    let script = format!("trap '' HUP; exec {STEP} run {} grep -E '^Sig(Ign|Blk)' /proc/self/status", root.display());
     let masks = host.run(host.command("/bin/sh").args(["-c", &script])).ok();
     assert_eq!(masks, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
@@ -252,9 +208,7 @@ fn everything_dies_with_the_parent(host: &Host) {
 
 fn processes_named(name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    entries
-        .filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name))
-        .collect()
+    entries.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name)).collect()
 }
 
 fn a_failed_call_is_reported_by_name(host: &Host) {
@@ -287,13 +241,7 @@ fn an_unknown_namespace_is_named(host: &Host) {
 }
 
 fn as_user(host: &Host, root: &Path, options: &[&str], program: &[&str]) -> Output {
-    host.run(
-        host.command_as_user(STEP)
-            .arg("run")
-            .args(options)
-            .arg(root)
-            .args(program),
-    )
+    host.run(host.command_as_user(STEP).arg("run").args(options).arg(root).args(program))
 }
 
 fn an_ordinary_user_is_root_inside_with_a_single_id(host: &Host) {
@@ -302,13 +250,7 @@ fn an_ordinary_user_is_root_inside_with_a_single_id(host: &Host) {
     let inside = as_user(host, &root, &["--user"], &["probe", "facts"]).facts();
     assert_eq!((inside.uid, inside.pid), (0, 1));
     assert_ne!(inside.namespaces["user"], namespace_of_this_process("user"));
-    let map = as_user(
-        host,
-        &root,
-        &["--user"],
-        &["cat", "/proc/self/uid_map", "/proc/self/setgroups"],
-    )
-    .ok();
+    let map = as_user(host, &root, &["--user"], &["cat", "/proc/self/uid_map", "/proc/self/setgroups"]).ok();
     assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "1000", "1", "deny"]);
 }
 
@@ -320,12 +262,7 @@ fn an_ordinary_user_has_many_ids_where_newuidmap_is(host: &Host) {
     let program = ["cat", "/proc/self/uid_map", "/proc/self/gid_map"];
     let map = as_user(host, &root, &["--user"], &program).ok();
     let numbers: Vec<&str> = map.split_whitespace().collect();
-    assert_eq!(
-        numbers,
-        [
-            "0", "1000", "1", "1", "100000", "65536", "0", "1000", "1", "1", "300000", "65536"
-        ]
-    );
+    assert_eq!(numbers, ["0", "1000", "1", "1", "100000", "65536", "0", "1000", "1", "1", "300000", "65536"]);
 }
 
 fn an_ordinary_user_without_a_user_namespace_is_told_what_to_do(host: &Host) {
@@ -341,20 +278,9 @@ fn an_ordinary_user_without_a_user_namespace_is_told_what_to_do(host: &Host) {
 fn forbidden_user_namespaces_are_named_with_their_switch(host: &Host) {
     let root = root(host);
     // The switch belongs to a user namespace: the fake host is put into one of its own, where it is 0.
-    let script = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec {STEP} run --user {} true",
-        root.display()
-    );
-    let unshare = [
-        "--user",
-        "--map-root-user",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "sh",
-        "-c",
-        &script,
-    ];
+    let script =
+        format!("echo 0 > /proc/sys/user/max_user_namespaces && exec {STEP} run --user {} true", root.display());
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "sh", "-c", &script];
     let output = host.run(host.command("/usr/bin/unshare").args(unshare));
     assert_eq!(output.code, 125, "{}", output.stderr);
     let help = "  help: user namespaces are switched off here: sudo sysctl user.max_user_namespaces=10000";
@@ -365,15 +291,7 @@ fn forbidden_user_namespaces_are_named_with_their_switch(host: &Host) {
 fn the_hosts_processes_are_out_of_reach(host: &Host) {
     let root = root(host);
     let ours = std::process::id();
-    let output = step(
-        host,
-        &[
-            root.to_str().unwrap(),
-            "sh",
-            "-c",
-            &format!("kill -0 {ours}; kill -0 -1"),
-        ],
-    );
+    let output = step(host, &[root.to_str().unwrap(), "sh", "-c", &format!("kill -0 {ours}; kill -0 -1")]);
     assert_ne!(output.code, 0);
     assert!(output.stderr.contains("No such process"), "{}", output.stderr);
 }
@@ -382,14 +300,6 @@ fn the_hosts_processes_are_out_of_reach(host: &Host) {
 fn a_double_chroot_still_gets_out(host: &Host) {
     fs::write(host.path("canary"), "outside\n").unwrap();
     let (root, canary) = (root(host), host.path("canary"));
-    let output = step(
-        host,
-        &[
-            root.to_str().unwrap(),
-            "probe",
-            "double-chroot",
-            canary.to_str().unwrap(),
-        ],
-    );
+    let output = step(host, &[root.to_str().unwrap(), "probe", "double-chroot", canary.to_str().unwrap()]);
     assert_eq!(output.ok(), "outside\n");
 }

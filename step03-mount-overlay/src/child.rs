@@ -1,14 +1,9 @@
 //! The child half: system calls only, on what [`Mounts`](crate::Mounts) and [`Overlay`](crate::Overlay) have prepared.
 
-#![deny(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crate::mounts::{Mounts, Source, Step};
+use crate::mounts::{Action, DEVICES, Mounts, Step};
 use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknodat, umask};
@@ -53,58 +48,57 @@ impl Step {
     fn enter(&self, root: BorrowedFd<'_>) -> Result<(), Failure<'_>> {
         let path = self.target.path();
         let target = self.target.open(root)?;
-        let made = match &self.source {
-            Source::New { fs_type, options } => self.make(fs_type, options)?,
-            Source::Bind(source) => self.bind(source)?,
-            Source::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
-            Source::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
-            Source::Folder => return Ok(()),
-            Source::Devices => return make_devices(target.as_fd()),
-            Source::DeviceLinks => return make_links(target.as_fd()),
+        let tree = match &self.action {
+            Action::New { .. } => self.make()?,
+            Action::Bind { .. } => self.copy()?,
+            Action::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
+            Action::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
+            Action::Folder => return Ok(()),
+            Action::Devices => return make_devices(target.as_fd()),
+            Action::DeviceLinks => return make_links(target.as_fd()),
         };
-        attach(made.as_fd(), target.as_fd()).whilst("mount on", path)
+        attach(tree.as_fd(), target.as_fd()).whilst("mount on", path)
     }
 
-    fn make<'a>(
-        &'a self,
-        fs_type: &CStr,
-        options: &'a [(std::ffi::CString, Option<std::ffi::CString>)],
-    ) -> Result<OwnedFd, Failure<'a>> {
+    /// A new file system, attached nowhere yet.
+    fn make(&self) -> Result<OwnedFd, Failure<'_>> {
         let path = self.target.path();
+        let Action::New { fs_type, source, data, attributes } = &self.action else {
+            return self.wrong();
+        };
         let context = FsContext::open(fs_type).whilst("open a file system for", path)?;
-        context
-            .set(c"source", fs_type)
-            .whilst("name the file system for", path)?;
-        for (key, value) in options {
+        context.set(c"source", source).whilst("name the file system for", path)?;
+        for (key, value) in data {
             match value {
-                Some(value) => context.set(key, value).whilst("set the mount option", value)?,
-                None => context.set_flag(key).whilst("set the mount option", key)?,
+                Some(value) => context.set(key, value),
+                None => context.set_flag(key),
             }
+            .whilst("set the mount option", key)?;
         }
-        context.mount(self.attributes).whilst("make the file system for", path)
+        context.mount(*attributes).whilst("make the file system for", path)
     }
 
+    /// A copy of a mount of the host, attached nowhere yet.
     // ANCHOR: bind
-    fn bind<'a>(&self, source: &'a CStr) -> Result<OwnedFd, Failure<'a>> {
-        let tree = clone_tree(AT_FDCWD, source, true).whilst("copy the mount of", source)?;
+    fn copy(&self) -> Result<OwnedFd, Failure<'_>> {
+        let Action::Bind { source, recursive, set, clear, propagation } = &self.action else {
+            return self.wrong();
+        };
+        let tree = clone_tree(AT_FDCWD, source, *recursive).whilst("copy the mount of", source)?;
         // The copy is linked with its original: what is mounted on the volume inside would appear on the host.
-        set_attributes(tree.as_fd(), self.attributes, 0, Propagation::Private, true)
+        // Recursive, or what is mounted below a read-only volume stays writable.
+        set_attributes(tree.as_fd(), *set, *clear, *propagation, *recursive)
             .whilst("set the attributes of the mount of", source)?;
         Ok(tree)
     }
     // ANCHOR_END: bind
+
+    fn wrong<T>(&self) -> Result<T, Failure<'_>> {
+        Err(Failure { doing: "mount on", on: self.target.path().to_bytes(), errno: nix::errno::Errno::EINVAL })
+    }
 }
 
-/// The devices that every program expects. Source: OCI runtime specification, config-linux.md, "Default Devices".
 fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
-    const DEVICES: [(&CStr, u64, u64); 6] = [
-        (c"null", 1, 3),
-        (c"zero", 1, 5),
-        (c"full", 1, 7),
-        (c"random", 1, 8),
-        (c"urandom", 1, 9),
-        (c"tty", 5, 0),
-    ];
     for (name, major, minor) in DEVICES {
         let mode = Mode::from_bits_truncate(0o666);
         mknodat(dev, name, SFlag::S_IFCHR, mode, makedev(major, minor)).whilst("make the device", name)?;

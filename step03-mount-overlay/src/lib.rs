@@ -22,12 +22,15 @@ mod defaults;
 mod error;
 mod mount_point;
 mod mounts;
+mod options;
 mod overlay;
+mod terminal;
 mod volume;
 
 pub use child::{make_private, make_read_only, pivot_root};
-pub use defaults::{Setting, defaults, devpts_options};
+pub use defaults::{Setting, defaults};
 pub use error::Error;
-pub use mounts::{Kind, Mount, Mounts};
+pub use mounts::{Mount, Mounts};
 pub use overlay::{Layers, Overlay};
+pub use terminal::Terminal;
 pub use volume::{parse_tmpfs, parse_volume};

@@ -59,21 +59,13 @@ fn run(args: &Args) -> Result<u8> {
     let program = Program::new(&args.command, &environment())?;
     let hostname = Hostname::new(&args.hostname)?;
     // Removed when `scratch` is dropped, and left behind by kill -9: an engine writes down what it makes (final/).
-    let scratch = tempfile::Builder::new()
-        .prefix("step03-")
-        .tempdir()
-        .context("scratch directory for the writes")?;
+    let scratch = tempfile::Builder::new().prefix("step03-").tempdir().context("scratch directory for the writes")?;
     let overlay = overlay(args, scratch.path())?;
-    let mounts = Mounts::prepare(mounts(args)?)?;
+    let mounts = Mounts::prepare(&mounts(args)?, true, None, std::path::Path::new("/"))?;
     let signals = ForwardedSignals::block()?;
 
     let namespaces = Namespaces::PID | Namespaces::MOUNT | Namespaces::UTS | Namespaces::IPC | Namespaces::CGROUP;
-    let spec = CloneSpec {
-        namespaces,
-        init: args.init,
-        dies_with_parent: true,
-        ..CloneSpec::default()
-    };
+    let spec = CloneSpec { namespaces, init: args.init, dies_with_parent: true, ..CloneSpec::default() };
     let running = spawn(&spec, || {
         // ---- child half: system calls only, on what was prepared above ----
         hostname.set()?;
@@ -94,35 +86,19 @@ fn run(args: &Args) -> Result<u8> {
 
 fn overlay(args: &Args, scratch: &std::path::Path) -> Result<Overlay> {
     let nearest_first = std::iter::once(&args.rootfs).chain(&args.lower);
-    nearest_first
-        .clone()
-        .try_for_each(|layer| Root::open(layer).map(drop))?;
-    let mut lower = nearest_first
-        .map(std::fs::canonicalize)
-        .collect::<Result<Vec<_>, _>>()?;
+    nearest_first.clone().try_for_each(|layer| Root::open(layer).map(drop))?;
+    let mut lower = nearest_first.map(std::fs::canonicalize).collect::<Result<Vec<_>, _>>()?;
     lower.reverse();
     let (upper, work) = (scratch.join("diff"), scratch.join("work"));
     create_dir(&upper)?;
     create_dir(&work)?;
-    let layers = Layers {
-        lower: &lower,
-        upper: &upper,
-        work: &work,
-        volatile: true,
-        userxattr: false,
-    };
+    let layers = Layers { lower: &lower, upper: &upper, work: &work, volatile: true, userxattr: false };
     Ok(Overlay::prepare(&layers, scratch)?)
 }
 
 fn mounts(args: &Args) -> Result<Vec<step03_mount_overlay::Mount>> {
     // The network is still the host's, and so is what /sys shows of it.
-    let mut mounts = defaults(
-        &Setting {
-            own_network: false,
-            ..Setting::default()
-        },
-        None,
-    );
+    let mut mounts = defaults(&Setting { own_network: false, ..Setting::default() });
     for volume in &args.volume {
         mounts.push(parse_volume(volume)?);
     }
@@ -136,24 +112,16 @@ fn mounts(args: &Args) -> Result<Vec<step03_mount_overlay::Mount>> {
 /// The host's environment stays outside, but for the kind of the terminal.
 fn environment() -> Vec<String> {
     let term = std::env::var("TERM").map(|term| format!("TERM={term}"));
-    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()]
-        .into_iter()
-        .chain(term)
-        .collect()
+    [format!("PATH={DEFAULT_PATH}"), "HOME=/root".to_owned()].into_iter().chain(term).collect()
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
 fn explain(error: Error, overlay: &Overlay) -> anyhow::Error {
     match &error {
-        Error::Execute { doing, on, errno } => step01_chroot::Error::of_execute(
-            &Failure {
-                doing,
-                on: on.as_bytes(),
-                errno: *errno,
-            },
-            overlay.as_fd(),
-        )
-        .into(),
+        Error::Execute { doing, on, errno } => {
+            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, overlay.as_fd())
+                .into()
+        }
         _ => error.into(),
     }
 }

@@ -67,19 +67,14 @@ impl MountPoint {
             let dir = parent.as_ref().map_or(root, AsFd::as_fd);
             let opened = match self.resolve(root, whole) {
                 Err(Errno::ENOENT) => {
-                    self.make(dir, name, index + 1 == self.steps.len())
-                        .whilst("make the mount point", whole)?;
+                    self.make(dir, name, index + 1 == self.steps.len()).whilst("make the mount point", whole)?;
                     self.resolve(root, whole)
                 }
                 result => result,
             };
             parent = Some(opened.whilst("open the mount point", whole)?);
         }
-        parent.ok_or(Failure {
-            doing: "open the mount point",
-            on: b"/",
-            errno: Errno::EINVAL,
-        })
+        parent.ok_or(Failure { doing: "open the mount point", on: b"/", errno: Errno::EINVAL })
     }
     // ANCHOR_END: open
 
@@ -97,10 +92,7 @@ impl MountPoint {
             return fd::open_in_root(root, path, OFlag::O_PATH, Mode::empty());
         }
         // RESOLVE_BENEATH takes no absolute path.
-        let relative = path
-            .to_bytes_with_nul()
-            .get(1..)
-            .and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
+        let relative = path.to_bytes_with_nul().get(1..).and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
         fd::open_no_symlinks(root, relative.unwrap_or(c"."), OFlag::O_PATH, Mode::empty())
     }
 }
@@ -113,10 +105,7 @@ mod tests {
     fn a_destination_is_absolute_and_goes_down_only() {
         assert!(MountPoint::new(Path::new("/a/b"), true, false).is_ok());
         for bad in ["a", "/", "/a/../b", "", "/.."] {
-            assert!(
-                matches!(MountPoint::new(Path::new(bad), true, false), Err(Error::Destination(_))),
-                "{bad}"
-            );
+            assert!(matches!(MountPoint::new(Path::new(bad), true, false), Err(Error::Destination(_))), "{bad}");
         }
     }
 }

@@ -62,9 +62,7 @@ impl Overlay {
         let context = FsContext::open(c"overlay").map_err(|errno| refusal(layers, errno, None))?;
         set_lower(&context, layers)?;
         set_upper(&context, layers)?;
-        let mount = context
-            .mount(0)
-            .map_err(|errno| refusal(layers, errno, Some(&context)))?;
+        let mount = context.mount(0).map_err(|errno| refusal(layers, errno, Some(&context)))?;
         Ok(Self { mount, at })
     }
 
@@ -123,24 +121,14 @@ fn set_lower(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
 /// /proc/self/fd that is a path of two characters, and about 80 of them fit.
 fn set_lower_in_one_string(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
     let refused = |errno| refusal(layers, errno, Some(context));
-    let opened: Vec<OwnedFd> = layers
-        .lower
-        .iter()
-        .rev()
-        .map(|layer| open_layer(layer))
-        .collect::<Result<_, _>>()?;
+    let opened: Vec<OwnedFd> = layers.lower.iter().rev().map(|layer| open_layer(layer)).collect::<Result<_, _>>()?;
     let names: Vec<String> = opened.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
     let names = names.join(":");
     if names.len() > LONGEST {
         return Err(refused(Errno::ENAMETOOLONG));
     }
     let names = CString::new(names).expect("numbers and colons hold no zero byte");
-    let here = open(
-        c".",
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(refused)?;
+    let here = open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(refused)?;
     chdir(c"/proc/self/fd").map_err(refused)?;
     let result = context.set(c"lowerdir", &names);
     fchdir(here).map_err(refused)?;
@@ -158,17 +146,11 @@ impl Named {
     fn new(path: &Path) -> Result<Self, Error> {
         let bytes = path.as_os_str().as_bytes();
         if bytes.len() <= LONGEST && !bytes.contains(&b'\\') {
-            return Ok(Self {
-                name: c_string(path)?,
-                _kept_open: None,
-            });
+            return Ok(Self { name: c_string(path)?, _kept_open: None });
         }
         let dir = open_layer(path)?;
         let name = c_string(Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())))?;
-        Ok(Self {
-            name,
-            _kept_open: Some(dir),
-        })
+        Ok(Self { name, _kept_open: Some(dir) })
     }
 }
 
@@ -183,12 +165,7 @@ fn open_layer(path: &Path) -> Result<OwnedFd, Error> {
 
 fn refusal(layers: &Layers<'_>, errno: Errno, context: Option<&FsContext>) -> Error {
     let kernel = context.and_then(kernels_words);
-    Error::Overlay {
-        layers: layers.lower.len(),
-        upper: layers.upper.to_owned(),
-        errno,
-        kernel,
-    }
+    Error::Overlay { layers: layers.lower.len(), upper: layers.upper.to_owned(), errno, kernel }
 }
 
 /// The kernel's last words about a context, without the `e ` in front.

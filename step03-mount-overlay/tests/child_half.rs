@@ -26,42 +26,23 @@ fn start(host: &Host, volume: &str) -> Result<Running, Error> {
     let (upper, work) = (scratch.join("diff"), scratch.join("work"));
     create_dir_all(&upper).unwrap();
     create_dir_all(&work).unwrap();
-    let layers = Layers {
-        lower: &lower,
-        upper: &upper,
-        work: &work,
-        volatile: true,
-        userxattr: false,
-    };
+    let layers = Layers { lower: &lower, upper: &upper, work: &work, volatile: true, userxattr: false };
     let overlay = Overlay::prepare(&layers, &scratch).unwrap();
-    let mut list = defaults(
-        &Setting {
-            own_network: false,
-            ..Setting::default()
-        },
-        None,
-    );
+    let mut list = defaults(&Setting { own_network: false, ..Setting::default() });
     list.push(parse_volume(volume).unwrap());
     list.push(parse_tmpfs("/some/new/place").unwrap());
-    let mounts = Mounts::prepare(list).unwrap();
+    let mounts = Mounts::prepare(&list, true, None, std::path::Path::new("/a/working/directory")).unwrap();
     let program = Program::new(&["true".to_owned()], &[]).unwrap();
     ALLOCATOR.watch();
     let namespaces = Namespaces::PID | Namespaces::MOUNT;
-    spawn(
-        &CloneSpec {
-            namespaces,
-            dies_with_parent: true,
-            ..CloneSpec::default()
-        },
-        || {
-            make_private()?;
-            overlay.attach()?;
-            mounts.enter(overlay.as_fd())?;
-            make_read_only(overlay.as_fd())?;
-            pivot_root(overlay.as_fd())?;
-            Ok(&program)
-        },
-    )
+    spawn(&CloneSpec { namespaces, dies_with_parent: true, ..CloneSpec::default() }, || {
+        make_private()?;
+        overlay.attach()?;
+        mounts.enter(overlay.as_fd())?;
+        make_read_only(overlay.as_fd())?;
+        pivot_root(overlay.as_fd())?;
+        Ok(&program)
+    })
 }
 
 fn the_whole_child_half_allocates_nothing(host: &Host) {
@@ -71,8 +52,5 @@ fn the_whole_child_half_allocates_nothing(host: &Host) {
 
 fn a_failing_child_half_allocates_nothing(host: &Host) {
     let error = start(host, "/etc:/bin/busybox/in/a/file").unwrap_err();
-    assert!(
-        matches!(&error, Error::ChildHalf { on, .. } if on == "/bin/busybox/in/a/file"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::ChildHalf { on, .. } if on == "/bin/busybox/in/a/file"), "{error}");
 }

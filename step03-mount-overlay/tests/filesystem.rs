@@ -69,11 +69,7 @@ fn tree(folder: &Path) -> Tree {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let (path, meta) = (entry.path(), entry.metadata().unwrap());
-        let content = if meta.is_file() {
-            fs::read(&path).unwrap()
-        } else {
-            Vec::new()
-        };
+        let content = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
         let modified = meta.mtime() * 1_000_000_000 + meta.mtime_nsec();
         all.insert(path.clone(), (meta.mode(), meta.len(), modified, content));
         if meta.is_dir() {
@@ -88,10 +84,7 @@ fn writes_stay_above_the_lower_directory(host: &Host) {
     let script =
         "echo new > /new && echo more >> /etc/passwd && rm /bin/ls && mkdir /bin/ls && chmod 700 /tmp && cat /new";
     assert_eq!(shell(host, &[], script).ok(), "new\n");
-    assert!(
-        before == tree(&host.busybox_root("rootfs")),
-        "the lower directory has changed"
-    );
+    assert!(before == tree(&host.busybox_root("rootfs")), "the lower directory has changed");
 }
 
 fn two_runs_do_not_see_each_other(host: &Host) {
@@ -110,11 +103,7 @@ fn the_mounts_are_its_own(host: &Host) {
     let facts = facts(host);
     let points = ["/", "/proc", "/dev", "/dev/pts", "/sys", "/dev/mqueue", "/dev/shm"];
     assert_eq!(facts.mount_points(), points);
-    assert!(
-        facts.mount_at("/").unwrap().contains(" - overlay overlay rw,"),
-        "{:?}",
-        facts.mounts
-    );
+    assert!(facts.mount_at("/").unwrap().contains(" - overlay overlay rw,"), "{:?}", facts.mounts);
     assert_eq!(facts.pids, [1]);
     assert_eq!(facts.cwd, "/");
 }
@@ -134,22 +123,14 @@ fn the_devices_work(host: &Host) {
 }
 
 fn sys_is_read_only(host: &Host) {
-    let output = shell(
-        host,
-        &[],
-        "ls /sys/kernel > /dev/null && echo 1 > /sys/kernel/mm/ksm/run",
-    );
+    let output = shell(host, &[], "ls /sys/kernel > /dev/null && echo 1 > /sys/kernel/mm/ksm/run");
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("Read-only file system"), "{}", output.stderr);
 }
 
 fn shared_memory_and_terminals_are_its_own(host: &Host) {
     fs::write("/dev/shm/testkit-canary", "").ok();
-    let output = shell(
-        host,
-        &[],
-        "ls -A /dev/shm /dev/pts /dev/mqueue; touch /dev/shm/x; stat -c %a /dev/shm",
-    );
+    let output = shell(host, &[], "ls -A /dev/shm /dev/pts /dev/mqueue; touch /dev/shm/x; stat -c %a /dev/shm");
     fs::remove_file("/dev/shm/testkit-canary").ok();
     assert_eq!(output.ok(), "/dev/mqueue:\n\n/dev/pts:\nptmx\n\n/dev/shm:\n1777\n");
 }
@@ -166,55 +147,31 @@ fn a_read_only_volume_is_read_only_all_the_way_down(host: &Host) {
     let below = host.folder("data/below");
     mount(Some("below"), &below, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let volume = format!("{}:/data:ro", data.display());
-    let output = shell(
-        host,
-        &["-v", &volume],
-        "touch /data/a; touch /data/below/b; mount -o remount,rw,bind /data",
-    );
+    let output = shell(host, &["-v", &volume], "touch /data/a; touch /data/below/b; mount -o remount,rw,bind /data");
     umount2(&below, MntFlags::MNT_DETACH).unwrap();
-    assert_eq!(
-        output.stderr.matches("Read-only file system").count(),
-        2,
-        "{}",
-        output.stderr
-    );
+    assert_eq!(output.stderr.matches("Read-only file system").count(), 2, "{}", output.stderr);
 }
 
 fn a_single_file_is_a_volume_too(host: &Host) {
     let file = host.path("file");
     fs::write(&file, "of the host\n").unwrap();
     let volume = format!("{}:/etc/deep/file:ro", file.display());
-    assert_eq!(
-        shell(host, &["-v", &volume], "cat /etc/deep/file").ok(),
-        "of the host\n"
-    );
+    assert_eq!(shell(host, &["-v", &volume], "cat /etc/deep/file").ok(), "of the host\n");
 }
 
 fn a_missing_volume_is_named(host: &Host) {
     let output = shell(host, &["-v", "/no/such:/data"], "true");
-    assert_eq!(
-        error(&output),
-        (
-            125,
-            "error: find the volume `/no/such`: no such file or directory (ENOENT)"
-        )
-    );
+    assert_eq!(error(&output), (125, "error: find the volume `/no/such`: no such file or directory (ENOENT)"));
     let output = shell(host, &["-v", "data:/data"], "true");
     assert_eq!(error(&output), (125, "error: `data:/data` is no volume"));
 }
 
 fn a_tmpfs_has_its_size(host: &Host) {
-    let output = shell(
-        host,
-        &["--tmpfs", "/t:size=64k"],
-        "dd if=/dev/zero of=/t/x bs=1k count=100 2>&1; mount | tail -1",
-    );
+    let output =
+        shell(host, &["--tmpfs", "/t:size=64k"], "dd if=/dev/zero of=/t/x bs=1k count=100 2>&1; mount | tail -1");
     let text = output.ok();
     assert!(text.contains("No space left on device"), "{text}");
-    assert!(
-        text.contains("tmpfs on /t type tmpfs (rw,nosuid,nodev,noexec,relatime,size=64k)"),
-        "{text}"
-    );
+    assert!(text.contains("tmpfs on /t type tmpfs (rw,nosuid,nodev,noexec,relatime,size=64k)"), "{text}");
 }
 
 fn a_read_only_root_is_read_only(host: &Host) {
@@ -250,26 +207,12 @@ fn many_layers_work_as_before_linux_6_5(host: &Host) {
     let (upper, work) = (host.folder("scratch/diff"), host.folder("scratch/work"));
     let entries = |count| {
         let lower = layers(host, count);
-        let layers = Layers {
-            lower: &lower,
-            upper: &upper,
-            work: &work,
-            volatile: false,
-            userxattr: false,
-        };
+        let layers = Layers { lower: &lower, upper: &upper, work: &work, volatile: false, userxattr: false };
         let overlay = Overlay::prepare_as_before_6_5(&layers, &host.path("scratch"))?;
-        let mut dir = nix::dir::Dir::openat(
-            overlay.as_fd(),
-            ".",
-            nix::fcntl::OFlag::O_RDONLY,
-            nix::sys::stat::Mode::empty(),
-        )
-        .unwrap();
-        let names = dir
-            .iter()
-            .flatten()
-            .filter(|entry| entry.file_name().to_bytes().starts_with(b"of-"))
-            .count();
+        let mut dir =
+            nix::dir::Dir::openat(overlay.as_fd(), ".", nix::fcntl::OFlag::O_RDONLY, nix::sys::stat::Mode::empty())
+                .unwrap();
+        let names = dir.iter().flatten().filter(|entry| entry.file_name().to_bytes().starts_with(b"of-")).count();
         Ok::<_, step03_mount_overlay::Error>(names)
     };
     let here = std::env::current_dir().unwrap();
@@ -280,19 +223,11 @@ fn many_layers_work_as_before_linux_6_5(host: &Host) {
 }
 
 fn odd_and_long_paths_work(host: &Host) {
-    for name in [
-        "a:b,c\\d e=f",
-        &["long"; 40].join("-"),
-        &format!("{0}/{0}", "x".repeat(200)),
-    ] {
+    for name in ["a:b,c\\d e=f", &["long"; 40].join("-"), &format!("{0}/{0}", "x".repeat(200))] {
         let root = host.busybox_root(&format!("{name}/rootfs"));
         let scratch = host.folder(&format!("{name}/tmp"));
         let mut command = host.command(STEP);
-        command
-            .env("TMPDIR", &scratch)
-            .arg("run")
-            .arg(&root)
-            .args(["sh", "-c", "echo x > /x; cat /x"]);
+        command.env("TMPDIR", &scratch).arg("run").arg(&root).args(["sh", "-c", "echo x > /x; cat /x"]);
         assert_eq!(host.run(&mut command).ok(), "x\n", "{name}");
     }
 }
@@ -300,40 +235,19 @@ fn odd_and_long_paths_work(host: &Host) {
 fn the_kernels_words_explain_a_refused_overlay(host: &Host) {
     let root = host.busybox_root("rootfs");
     let sysfs = host.folder("sysfs");
-    mount(
-        Some("overlay"),
-        &sysfs,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(overlay_options(host).as_str()),
-    )
-    .unwrap();
-    let output = host.run(
-        host.command(STEP)
-            .env("TMPDIR", &sysfs)
-            .arg("run")
-            .arg(&root)
-            .arg("true"),
-    );
+    mount(Some("overlay"), &sysfs, Some("overlay"), MsFlags::empty(), Some(overlay_options(host).as_str())).unwrap();
+    let output = host.run(host.command(STEP).env("TMPDIR", &sysfs).arg("run").arg(&root).arg("true"));
     umount2(&sysfs, MntFlags::MNT_DETACH).unwrap();
     assert_eq!(output.code, 125);
     let lines: Vec<&str> = output.stderr.lines().collect();
     assert!(lines[0].ends_with("/diff`: invalid argument (EINVAL)"), "{lines:?}");
     assert!(lines[1].starts_with("  kernel: overlay: "), "{lines:?}");
-    assert!(
-        lines[2].starts_with("  help: the upper directory must be on ext4, xfs, btrfs or tmpfs"),
-        "{lines:?}"
-    );
+    assert!(lines[2].starts_with("  help: the upper directory must be on ext4, xfs, btrfs or tmpfs"), "{lines:?}");
 }
 
 fn overlay_options(host: &Host) -> String {
     let [lower, upper, work] = ["o/lower", "o/upper", "o/work"].map(|name| host.folder(name));
-    format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lower.display(),
-        upper.display(),
-        work.display()
-    )
+    format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display())
 }
 
 /// As systemd leaves a host: each mount in a namespace is copied to all others.
@@ -359,12 +273,7 @@ fn mounts_on_a_volume_do_not_appear_on_the_host(host: &Host) {
     let data = host.folder("data/below");
     let volume = format!("{}:/data", host.path("data").display());
     with_shared_mounts(|| {
-        shell(
-            host,
-            &["-v", &volume],
-            "mount -t tmpfs t /data/below && touch /data/below/inside",
-        )
-        .ok();
+        shell(host, &["-v", &volume], "mount -t tmpfs t /data/below && touch /data/below/inside").ok();
     });
     assert_eq!(fs::read_dir(data).unwrap().count(), 0);
 }
@@ -401,41 +310,23 @@ fn a_mount_point_through_a_link_stays_inside(host: &Host) {
     // A link whose target is not there cannot be mounted on; nothing is made outside.
     fs::remove_dir_all(root.join("run")).unwrap();
     let output = step(host, &["-v", &volume], &root, &["true"]);
-    assert_eq!(
-        error(&output),
-        (125, "error: make the mount point `/way`: file exists (EEXIST)")
-    );
+    assert_eq!(error(&output), (125, "error: make the mount point `/way`: file exists (EEXIST)"));
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
 fn the_callers_umask_does_not_matter(host: &Host) {
     let root = host.busybox_root("rootfs");
     fs::remove_dir(root.join("dev")).unwrap();
-    let script = format!(
-        "umask 077; exec {STEP} run {} sh -c 'umask; stat -c %a /dev /dev/null'",
-        root.display()
-    );
-    assert_eq!(
-        host.run(host.command("/bin/sh").args(["-c", &script])).ok(),
-        "0022\n755\n666\n"
-    );
+    let script = format!("umask 077; exec {STEP} run {} sh -c 'umask; stat -c %a /dev /dev/null'", root.display());
+    assert_eq!(host.run(host.command("/bin/sh").args(["-c", &script])).ok(), "0022\n755\n666\n");
 }
 
 fn exec_errors_keep_their_exit_codes(host: &Host) {
-    assert_eq!(
-        step(host, &[], &host.busybox_root("rootfs"), &["no-such-program"]).code,
-        127
-    );
-    assert_eq!(
-        step(host, &[], &host.busybox_root("rootfs"), &["/etc/passwd"]).code,
-        126
-    );
+    assert_eq!(step(host, &[], &host.busybox_root("rootfs"), &["no-such-program"]).code, 127);
+    assert_eq!(step(host, &[], &host.busybox_root("rootfs"), &["/etc/passwd"]).code, 126);
     assert_eq!(shell(host, &[], "exit 7").code, 7);
     let output = step(host, &[], Path::new("/no/such/root"), &["true"]);
-    assert_eq!(
-        error(&output),
-        (125, "error: root file system `/no/such/root` does not exist")
-    );
+    assert_eq!(error(&output), (125, "error: root file system `/no/such/root` does not exist"));
 }
 
 /// The attack of steps 1 and 2 that is over: above the root there is nothing left to climb to.
@@ -446,11 +337,7 @@ fn a_double_chroot_does_not_get_out(host: &Host) {
     fs::write(&canary, "outside\n").unwrap();
     let output = step(host, &[], &root, &["probe", "double-chroot", canary.to_str().unwrap()]);
     assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
-    assert!(
-        output.stderr.starts_with("still inside: /run/testkit/canary"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.starts_with("still inside: /run/testkit/canary"), "{}", output.stderr);
 }
 
 fn a_descriptor_of_the_host_does_not_get_in(host: &Host) {

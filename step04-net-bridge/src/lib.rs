@@ -2,12 +2,7 @@
 //! ports. So far the library holds the first call of it, [`loopback_up`]; the rest comes with the next issue, and until then
 //! `tara` offers `--network none` and `--network host`.
 
-#![deny(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use nix::errno::Errno;
@@ -30,11 +25,7 @@ fn exchange() -> nix::Result<()> {
     let mut answer = [0u8; 128];
     recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
     // After the header of 16 bytes an acknowledgement holds an errno, negative, 0 for success (netlink(7), "NLMSG_ERROR").
-    match answer
-        .get(16..20)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(i32::from_ne_bytes)
-    {
+    match answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
         Some(0) => Ok(()),
         Some(error) => Err(Errno::from_raw(-error)),
         None => Err(Errno::EBADMSG),

@@ -101,27 +101,15 @@ fn find_user(passwd: &str, wanted: &str) -> Result<Found, Error> {
         };
         let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
         (name == wanted || number == Some(uid)).then(|| Found {
-            user: User {
-                uid: Uid::from_raw(uid),
-                gid: Gid::from_raw(gid),
-                groups: Vec::new(),
-                home: home.to_owned(),
-            },
+            user: User { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups: Vec::new(), home: home.to_owned() },
             name: name.to_owned(),
         })
     });
     let unknown = |uid| Found {
-        user: User {
-            uid: Uid::from_raw(uid),
-            gid: Gid::from_raw(0),
-            groups: Vec::new(),
-            home: "/".to_owned(),
-        },
+        user: User { uid: Uid::from_raw(uid), gid: Gid::from_raw(0), groups: Vec::new(), home: "/".to_owned() },
         name: String::new(),
     };
-    found
-        .or_else(|| number.map(unknown))
-        .ok_or_else(|| Error::NoSuchUser(wanted.to_owned()))
+    found.or_else(|| number.map(unknown)).ok_or_else(|| Error::NoSuchUser(wanted.to_owned()))
 }
 
 fn find_group(group: &str, wanted: &str) -> Result<Gid, Error> {
@@ -170,15 +158,11 @@ fn read(root: BorrowedFd<'_>, file: &'static str, path: &CStr) -> Result<String,
     const LIMIT: u64 = 4 << 20;
     let unreadable = |why| Error::Unreadable { file, why };
     // O_NONBLOCK: opening a fifo would wait for a writer that never comes.
-    let opened = match fd::open_in_root(
-        root,
-        path,
-        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
-        Mode::empty(),
-    ) {
-        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),
-        result => result.map_err(|errno| unreadable(describe(errno)))?,
-    };
+    let opened =
+        match fd::open_in_root(root, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),
+            result => result.map_err(|errno| unreadable(describe(errno)))?,
+        };
     let kind = fstat(&opened).map_err(|errno| unreadable(describe(errno)))?.st_mode;
     if SFlag::from_bits_truncate(kind) & SFlag::S_IFMT != SFlag::S_IFREG {
         return Err(unreadable("it is not a regular file".to_owned()));
@@ -217,12 +201,7 @@ mod tests {
     }
 
     fn numbers(user: &User) -> (u32, u32, Vec<u32>, &str) {
-        (
-            user.uid.as_raw(),
-            user.gid.as_raw(),
-            user.groups.iter().map(|gid| gid.as_raw()).collect(),
-            &user.home,
-        )
+        (user.uid.as_raw(), user.gid.as_raw(), user.groups.iter().map(|gid| gid.as_raw()).collect(), &user.home)
     }
 
     #[test]
@@ -257,10 +236,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(lookup(root.path(), "5").unwrap().uid.as_raw(), 5);
         symlink("/etc", root.path().join("etc")).unwrap();
-        assert!(matches!(
-            lookup(root.path(), "root"),
-            Err(Error::NoSuchUser(_) | Error::Unreadable { .. })
-        ));
+        assert!(matches!(lookup(root.path(), "root"), Err(Error::NoSuchUser(_) | Error::Unreadable { .. })));
     }
 
     #[test]

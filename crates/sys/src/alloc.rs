@@ -14,9 +14,7 @@ impl ForbiddenInChildren {
     /// For `#[global_allocator]`.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            allowed: AtomicI32::new(0),
-        }
+        Self { allowed: AtomicI32::new(0) }
     }
 
     /// From now on only this process may allocate.

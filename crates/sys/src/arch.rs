@@ -6,11 +6,7 @@
 pub const OCI_ARCHITECTURE: &str = oci_architecture(std::env::consts::ARCH);
 
 /// The `variant` that belongs to [`OCI_ARCHITECTURE`], where images carry one.
-pub const OCI_VARIANT: Option<&str> = if cfg!(target_arch = "aarch64") {
-    Some("v8")
-} else {
-    None
-};
+pub const OCI_VARIANT: Option<&str> = if cfg!(target_arch = "aarch64") { Some("v8") } else { None };
 
 const fn oci_architecture(arch: &'static str) -> &'static str {
     match arch.as_bytes() {
@@ -34,11 +30,7 @@ pub fn of_elf(header: &[u8]) -> Option<&'static str> {
     }
     let big_endian = *rest.get(1)? == 2;
     let machine: [u8; 2] = header.get(18..20)?.try_into().ok()?;
-    let machine = if big_endian {
-        u16::from_be_bytes(machine)
-    } else {
-        u16::from_le_bytes(machine)
-    };
+    let machine = if big_endian { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
     Some(match machine {
         3 => "386",
         8 => "mips",

@@ -58,10 +58,7 @@ pub unsafe fn clone3(args: &CloneArgs<'_>) -> nix::Result<Cloned> {
         pid => {
             // SAFETY: on success with CLONE_PIDFD the kernel has put a new descriptor, owned by nobody else, here.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent {
-                host_pid: pid_of(pid),
-                pidfd,
-            })
+            Ok(Cloned::Parent { host_pid: pid_of(pid), pidfd })
         }
     }
 }

@@ -48,10 +48,6 @@ pub trait Whilst<T> {
 
 impl<T> Whilst<T> for nix::Result<T> {
     fn whilst<'a>(self, doing: &'static str, on: &'a CStr) -> Result<T, Failure<'a>> {
-        self.map_err(|errno| Failure {
-            doing,
-            on: on.to_bytes(),
-            errno,
-        })
+        self.map_err(|errno| Failure { doing, on: on.to_bytes(), errno })
     }
 }

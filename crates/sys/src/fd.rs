@@ -50,13 +50,7 @@ pub fn open_path(path: &CStr) -> nix::Result<OwnedFd> {
 /// # Errors
 /// openat2(2); ELOOP for a magic link.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-    openat2(
-        root,
-        path,
-        flags,
-        mode,
-        ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    )
+    openat2(root, path, flags, mode, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }
 
 /// Opens `path` below `dir`; a `..` or a link that leads out of it, and any magic link, is refused.
@@ -64,13 +58,7 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode)
 /// # Errors
 /// openat2(2); EXDEV for a path that leaves `dir`.
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-    openat2(
-        dir,
-        path,
-        flags,
-        mode,
-        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    )
+    openat2(dir, path, flags, mode, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }
 
 /// Opens `path` below `dir` without following any symbolic link, neither on the way nor at the end.
@@ -78,22 +66,11 @@ pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) 
 /// # Errors
 /// openat2(2); ELOOP for a symbolic link, EXDEV for a path that leaves `dir`.
 pub fn open_no_symlinks(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-    openat2(
-        dir,
-        path,
-        flags,
-        mode,
-        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS,
-    )
+    openat2(dir, path, flags, mode, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
 }
 
 fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
-    let how = || {
-        OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .mode(mode)
-            .resolve(resolve)
-    };
+    let how = || OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
     loop {
         // EAGAIN: a rename elsewhere raced with the kernel's check of `..` (openat2(2)); asking again is the answer.
         match nix::fcntl::openat2(dir, path, how()) {

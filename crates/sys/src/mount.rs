@@ -75,16 +75,8 @@ impl FsContext {
 
     fn config(&self, command: c_uint, key: *const libc::c_char, value: *const libc::c_char) -> nix::Result<()> {
         // SAFETY: `key` and `value` are C strings that live over the call, or null where the command takes none.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_fsconfig,
-                self.fd.as_raw_fd(),
-                command,
-                key,
-                value,
-                0 as libc::c_int,
-            )
-        };
+        let result =
+            unsafe { libc::syscall(libc::SYS_fsconfig, self.fd.as_raw_fd(), command, key, value, 0 as libc::c_int) };
         Errno::result(result).map(drop)
     }
 
@@ -106,16 +98,8 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> nix::Result<()> 
     const EMPTY: *const libc::c_char = c"".as_ptr();
     let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
     // SAFETY: descriptors that live over the call, empty C strings and integers.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            mount.as_raw_fd(),
-            EMPTY,
-            target.as_raw_fd(),
-            EMPTY,
-            flags,
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_move_mount, mount.as_raw_fd(), EMPTY, target.as_raw_fd(), EMPTY, flags) };
     Errno::result(result).map(drop)
 }
 

@@ -26,13 +26,7 @@ pub fn pidfd_send(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
     let info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: a descriptor that lives over the call, integers, and a null siginfo, which means "as kill(2) would".
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_fd().as_raw_fd(),
-            signal,
-            info,
-            0 as libc::c_uint,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), signal, info, 0 as libc::c_uint)
     };
     Errno::result(result).map(drop)
 }
@@ -86,11 +80,7 @@ fn parse_start_time(stat: &str) -> Option<u64> {
 pub fn random(bytes: &mut [u8]) -> nix::Result<()> {
     // SAFETY: the kernel writes at most `bytes.len()` bytes to `bytes`.
     let filled = Errno::result(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
-    if usize::try_from(filled) == Ok(bytes.len()) {
-        Ok(())
-    } else {
-        Err(Errno::EIO)
-    }
+    if usize::try_from(filled) == Ok(bytes.len()) { Ok(()) } else { Err(Errno::EIO) }
 }
 
 /// Ends this process at once: no destructors, no buffers flushed, no exit handlers. Source: _exit(2).

@@ -22,12 +22,7 @@ pub fn make_controlling(terminal: impl AsFd) -> nix::Result<()> {
 /// # Errors
 /// ENOTTY when it is no terminal.
 pub fn size(terminal: impl AsFd) -> nix::Result<Size> {
-    let mut size = Size {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = Size { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the ioctl writes one winsize, and `size` is one.
     let result = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     Errno::result(result).map(|_| size)

@@ -36,11 +36,7 @@ impl Output {
     /// When the exit code is not 0.
     #[allow(clippy::must_use_candidate, reason = "that it ended well is often all a test wants")]
     pub fn ok(self) -> String {
-        assert_eq!(
-            self.code, 0,
-            "exit code {}\nstdout: {}\nstderr: {}",
-            self.code, self.stdout, self.stderr
-        );
+        assert_eq!(self.code, 0, "exit code {}\nstdout: {}\nstderr: {}", self.code, self.stdout, self.stderr);
         self.stdout
     }
 
@@ -69,11 +65,7 @@ impl Host {
     pub(crate) fn new() -> Self {
         let home = PathBuf::from(HOME);
         let mut builder = fs::DirBuilder::new();
-        builder
-            .recursive(true)
-            .mode(0o755)
-            .create(&home)
-            .expect("the tests' folder");
+        builder.recursive(true).mode(0o755).create(&home).expect("the tests' folder");
         Self { home }
     }
 
@@ -104,30 +96,19 @@ impl Host {
         if root.join("bin/sh").exists() {
             return root;
         }
-        for folder in [
-            "bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "tmp", "root", "var", "home",
-        ] {
+        for folder in ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "tmp", "root", "var", "home"]
+        {
             fs::create_dir_all(root.join(folder)).expect("a folder of the root");
         }
         fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("mode of /tmp");
         let busybox = find_program("busybox").expect("busybox: declare the need BUSYBOX");
         fs::copy(&busybox, root.join("bin/busybox")).expect("a copy of busybox");
-        let applets = Command::new(&busybox)
-            .arg("--list")
-            .output()
-            .expect("busybox --list")
-            .stdout;
-        for applet in String::from_utf8_lossy(&applets)
-            .lines()
-            .filter(|applet| *applet != "busybox")
-        {
+        let applets = Command::new(&busybox).arg("--list").output().expect("busybox --list").stdout;
+        for applet in String::from_utf8_lossy(&applets).lines().filter(|applet| *applet != "busybox") {
             symlink("busybox", root.join("bin").join(applet)).expect("an applet");
         }
-        fs::write(
-            root.join("etc/passwd"),
-            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-        )
-        .expect("etc/passwd");
+        fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+            .expect("etc/passwd");
         fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n").expect("etc/group");
         root
     }
@@ -174,10 +155,7 @@ impl Host {
     #[must_use]
     pub fn command_as_user(&self, program: impl AsRef<Path>) -> Command {
         let program = program.as_ref();
-        let name = program
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a program's name");
+        let name = program.file_name().and_then(|name| name.to_str()).expect("a program's name");
         let copy = self.folder("user-bin").join(name);
         if !copy.exists() {
             fs::copy(program, &copy).expect("a copy of the program");
@@ -197,10 +175,7 @@ impl Host {
         let output = command.stdin(std::process::Stdio::null()).output();
         let output = output.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Output {
-            code: output
-                .status
-                .code()
-                .unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
+            code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }

@@ -38,10 +38,7 @@ impl Snapshot {
             }
             let left: Vec<_> = now.0.difference(&self.0).collect();
             let gone: Vec<_> = self.0.difference(&now.0).collect();
-            assert!(
-                begin.elapsed() < DEADLINE,
-                "the test changed the host:\nleft behind: {left:#?}\ngone: {gone:#?}"
-            );
+            assert!(begin.elapsed() < DEADLINE, "the test changed the host:\nleft behind: {left:#?}\ngone: {gone:#?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -49,19 +46,12 @@ impl Snapshot {
 
 fn mounts() -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    table
-        .lines()
-        .filter_map(|line| Some(format!("mount {}", line.split_once(' ')?.1)))
-        .collect()
+    table.lines().filter_map(|line| Some(format!("mount {}", line.split_once(' ')?.1))).collect()
 }
 
 fn links() -> Vec<String> {
     let table = fs::read_to_string("/proc/self/net/dev").expect("the list of links");
-    table
-        .lines()
-        .skip(2)
-        .filter_map(|line| Some(format!("link {}", line.split_once(':')?.0.trim())))
-        .collect()
+    table.lines().skip(2).filter_map(|line| Some(format!("link {}", line.split_once(':')?.0.trim()))).collect()
 }
 
 fn processes() -> Vec<String> {
@@ -70,34 +60,22 @@ fn processes() -> Vec<String> {
     pids.filter_map(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let state = stat.rsplit_once(") ")?.1.chars().next()?;
-        (state != 'Z').then(|| {
-            format!(
-                "process {pid} {}",
-                stat.split_once(' ').map_or("", |(_, rest)| rest_name(rest))
-            )
-        })
+        (state != 'Z')
+            .then(|| format!("process {pid} {}", stat.split_once(' ').map_or("", |(_, rest)| rest_name(rest))))
     })
     .collect()
 }
 
 fn rest_name(stat: &str) -> &str {
-    stat.rsplit_once(')')
-        .map_or("", |(name, _)| name.trim_start_matches('('))
+    stat.rsplit_once(')').map_or("", |(name, _)| name.trim_start_matches('('))
 }
 
 fn rules() -> Vec<String> {
     let Some(nft) = find_program("nft") else {
         return Vec::new();
     };
-    let ruleset = Command::new(nft)
-        .args(["list", "ruleset"])
-        .output()
-        .map(|output| output.stdout)
-        .unwrap_or_default();
-    String::from_utf8_lossy(&ruleset)
-        .lines()
-        .map(|line| format!("rule {line}"))
-        .collect()
+    let ruleset = Command::new(nft).args(["list", "ruleset"]).output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&ruleset).lines().map(|line| format!("rule {line}")).collect()
 }
 
 fn walk(folder: &Path, lines: &mut BTreeSet<String>) {

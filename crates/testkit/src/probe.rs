@@ -46,11 +46,7 @@ impl Facts {
     /// The line of mountinfo for the last mount at `path`.
     #[must_use]
     pub fn mount_at(&self, path: &str) -> Option<&str> {
-        self.mounts
-            .iter()
-            .rev()
-            .find(|line| line.split(' ').nth(4) == Some(path))
-            .map(String::as_str)
+        self.mounts.iter().rev().find(|line| line.split(' ').nth(4) == Some(path)).map(String::as_str)
     }
 }
 
@@ -78,26 +74,15 @@ pub(crate) fn main() -> ExitCode {
 
 fn facts() -> Facts {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name: Vec<&str> = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.split(' ').collect())
-        .unwrap_or_default();
+    let after_name: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let number = |index: usize| after_name.get(index).and_then(|field| field.parse().ok()).unwrap_or(0);
     Facts {
         pid: std::process::id(),
         uid: getuid().as_raw(),
         gid: getgid().as_raw(),
-        groups: getgroups()
-            .unwrap_or_default()
-            .into_iter()
-            .map(nix::unistd::Gid::as_raw)
-            .collect(),
-        cwd: std::env::current_dir()
-            .map(|cwd| cwd.display().to_string())
-            .unwrap_or_default(),
-        hostname: nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default(),
+        groups: getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect(),
+        cwd: std::env::current_dir().map(|cwd| cwd.display().to_string()).unwrap_or_default(),
+        hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         namespaces: links_of("/proc/self/ns"),
         mounts: lines("/proc/self/mountinfo"),
         status: lines("/proc/self/status")
@@ -124,17 +109,11 @@ fn descriptors() -> BTreeMap<u32, String> {
     let mut open = links_of("/proc/self/fd");
     // The descriptor that the listing itself held is closed by now.
     open.retain(|number, _| fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok());
-    open.into_iter()
-        .filter_map(|(number, target)| Some((number.parse().ok()?, target)))
-        .collect()
+    open.into_iter().filter_map(|(number, target)| Some((number.parse().ok()?, target))).collect()
 }
 
 fn lines(path: &str) -> Vec<String> {
-    fs::read_to_string(path)
-        .unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 fn names(folder: &str) -> Vec<String> {

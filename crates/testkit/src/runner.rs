@@ -73,16 +73,7 @@ fn trials(tests: &[Test]) -> Vec<Trial> {
 }
 
 fn time_limit(needs: &[Need]) -> Duration {
-    needs
-        .iter()
-        .find_map(|need| {
-            if let Need::Time(limit) = need {
-                Some(*limit)
-            } else {
-                None
-            }
-        })
-        .unwrap_or(TIME_LIMIT)
+    needs.iter().find_map(|need| if let Need::Time(limit) = need { Some(*limit) } else { None }).unwrap_or(TIME_LIMIT)
 }
 
 /// Why `need` is not met here; `None` when it is.
@@ -98,9 +89,7 @@ fn lacking(need: &Need) -> Option<String> {
 
 fn lacks_sandbox() -> Option<String> {
     let allowed = || {
-        let probe = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "true"])
-            .output();
+        let probe = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
         probe.is_ok_and(|output| output.status.success())
     };
     (!geteuid().is_root() && !allowed()).then(|| "needs root or unprivileged user namespaces".into())
@@ -110,9 +99,7 @@ fn lacks_sandbox() -> Option<String> {
 pub(crate) fn find_program(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
+    folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
 fn myself(stage: &str) -> Command {
@@ -146,10 +133,7 @@ fn run_in_fake_host(name: &str, limit: Duration) -> Result<(), Failed> {
     if status.success() {
         return Ok(());
     }
-    let output: Vec<u8> = streams
-        .into_iter()
-        .flat_map(|stream| stream.join().unwrap_or_default())
-        .collect();
+    let output: Vec<u8> = streams.into_iter().flat_map(|stream| stream.join().unwrap_or_default()).collect();
     let why = match status.signal() {
         Some(9) => format!("took longer than {limit:?}"),
         _ => status.to_string(),
@@ -196,10 +180,7 @@ fn exit_like(status: std::process::ExitStatus) -> ExitCode {
 }
 
 /// Stage 2: PID 1. Its own /proc; reaps whatever ends, until the body has ended.
-#[expect(
-    clippy::zombie_processes,
-    reason = "the loop waits for any child, the body among them"
-)]
+#[expect(clippy::zombie_processes, reason = "the loop waits for any child, the body among them")]
 fn be_init() -> ExitCode {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl takes SIGKILL");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -222,10 +203,7 @@ fn be_init() -> ExitCode {
 /// Stage 3: the test, and the leak check after it.
 fn run_body(tests: &[Test]) -> ExitCode {
     let name = std::env::var(NAME).expect("the runner names the test");
-    let test = tests
-        .iter()
-        .find(|test| test.name == name)
-        .expect("the runner names a test of this program");
+    let test = tests.iter().find(|test| test.name == name).expect("the runner names a test of this program");
     let host = Host::new();
     let before = Snapshot::take();
     (test.body)(&host);
