@@ -1,9 +1,13 @@
 //! Users inside: which numbers of a new user namespace are which numbers outside. Source: user_namespaces(7).
 
-use crate::Error;
+use crate::{Error, Namespaces};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Gid, Pid, Uid, User, getegid, geteuid};
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,6 +81,47 @@ impl UserMap {
             }
         }
     }
+}
+
+/// Makes this process root of a user namespace of its own, with a table of mounts that this root may change: what an
+/// engine does first when an ordinary user starts it. Everything after it is the same as for real root.
+///
+/// The map has to come from outside: a helper, forked before, writes it. Host half, single-threaded.
+///
+/// # Errors
+/// [`Error::Clone`] where user namespaces are forbidden, [`Error::UserMap`].
+pub fn become_root_inside() -> Result<UserMap, Error> {
+    let map = UserMap::of_caller();
+    let (mut ours, theirs) = UnixStream::pair().map_err(broken)?;
+    let me = Pid::this();
+    let helper = sys::clone::fork(|| write_when_told(&map, me, &theirs)).map_err(|errno| broken(errno.into()))?;
+    drop(theirs);
+    let refused = |errno| Error::clone(Namespaces::USER | Namespaces::MOUNT, errno);
+    let unshared = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(refused);
+    if unshared.is_ok() {
+        ours.write_all(b"go").map_err(broken)?;
+    }
+    ours.shutdown(Shutdown::Write).map_err(broken)?;
+    let mut complaint = String::new();
+    ours.read_to_string(&mut complaint).map_err(broken)?;
+    waitpid(helper, None).map_err(Error::Wait)?;
+    unshared?;
+    if complaint.is_empty() { Ok(map) } else { Err(broken(io::Error::other(complaint))) }
+}
+
+/// The helper: outside of the new namespace; silence means success.
+fn write_when_told(map: &UserMap, pid: Pid, mut parent: &UnixStream) -> u8 {
+    let mut told = String::new();
+    let go = parent.read_to_string(&mut told).is_ok() && told == "go";
+    if let (true, Err(error)) = (go, map.write(pid)) {
+        let _parent_is_gone = write!(parent, "{error}");
+        return 1;
+    }
+    0
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::UserMap { what: "a helper outside of the new user namespace".to_owned(), error }
 }
 
 fn write_map(pid: Pid, name: &str, line: &str) -> Result<(), Error> {

@@ -83,6 +83,19 @@ pub fn random(bytes: &mut [u8]) -> nix::Result<()> {
     if usize::try_from(filled) == Ok(bytes.len()) { Ok(()) } else { Err(Errno::EIO) }
 }
 
+/// Whether the working directory can be named from the root: false for one that was left outside, which the kernel calls
+/// `(unreachable)/…`. Source: getcwd(2), "NOTES".
+///
+/// # Errors
+/// ENOENT for a directory that was removed.
+pub fn working_directory_is_inside() -> nix::Result<bool> {
+    let mut path = [0u8; 4096];
+    // The system call and not libc's getcwd, which allocates or looks around by itself.
+    // SAFETY: the kernel writes at most `path.len()` bytes to `path`.
+    Errno::result(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) })?;
+    Ok(path.first() == Some(&b'/'))
+}
+
 /// Ends this process at once: no destructors, no buffers flushed, no exit handlers. Source: _exit(2).
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit never returns and touches no memory of ours.
