@@ -1,2 +1,5 @@
-//! `tara`.
-fn main() {}
+//! `tara`: see the library's documentation.
+
+fn main() -> std::process::ExitCode {
+    tara::cli::main()
+}

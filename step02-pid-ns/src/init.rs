@@ -14,7 +14,6 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, setpgid, tcsetpgrp};
 use std::convert::Infallible;
-use std::io::stdin;
 use sys::clone::CloneArgs;
 use sys::exec::Execute;
 use sys::process::{exit_code, exit_now};
@@ -48,7 +47,7 @@ fn be_program(parent: &Channel, program: &dyn Execute) -> Infallible {
     // A job of its own in the foreground of the terminal, so that ctrl-C reaches it and not its init. Both calls fail where
     // there is no terminal, and then nothing is lost. SIGTTOU, which tcsetpgrp may send, is still blocked here.
     let _no_job_control = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-    let _no_terminal = tcsetpgrp(stdin(), getpid());
+    let _no_terminal = tcsetpgrp(fd::standard_input(), getpid());
     match sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None) {
         Ok(()) => become_program(parent, program),
         Err(errno) => give_up(parent, errno),

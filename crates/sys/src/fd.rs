@@ -80,6 +80,13 @@ fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, resolve: 
     }
 }
 
+/// Standard input, without the lock and the buffer that std puts around it.
+#[must_use]
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: 0 is never closed by this project: it is what every program is started with.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
 /// Closes a descriptor in a child whose parent goes on owning it; the child never drops the owner (it ends in execve).
 ///
 /// # Errors

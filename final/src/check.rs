@@ -1,0 +1,170 @@
+//! What killed processes left behind, and containers whose record and reality disagree.
+
+use crate::container::{Alive, Container, Exit, Lock, Record, Status, ids};
+use crate::dirs::Dirs;
+use crate::reclaim::{kill, put_to_rest, reclaim};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::libc::SIGKILL;
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use step07_images::Store;
+
+/// One thing that should not be there, or not so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "`describe` says what each is")]
+pub enum Finding {
+    Process { host_pid: i32, id: String },
+    Mount { path: PathBuf },
+    HalfMade { id: String },
+    NotRemoved { id: String, name: String },
+    Abandoned { id: String, name: String },
+    StaleName { name: String, id: String },
+    Store { what: String },
+}
+
+impl Finding {
+    /// What it is, in one line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Process { host_pid, id } => format!("process {host_pid} of container {} has no supervisor", short(id)),
+            Self::Mount { path } => format!("`{}` is still mounted", path.display()),
+            Self::HalfMade { id } => format!("container {} is half-made", short(id)),
+            Self::NotRemoved { id, name } => {
+                format!("container {} ({name}) has ended and was to be removed then", short(id))
+            }
+            Self::Abandoned { id, name } => {
+                format!("container {} ({name}): its supervisor died without a word about its end", short(id))
+            }
+            Self::StaleName { name, id } => format!("the name `{name}` leads to container {}, which is not there", short(id)),
+            Self::Store { what } => what.clone(),
+        }
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// Looks for everything that a container can leave behind.
+///
+/// # Errors
+/// When a folder of the engine cannot be read.
+pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
+    let mut findings = processes(dirs);
+    findings.extend(mounts(dirs));
+    findings.extend(containers(dirs)?);
+    findings.extend(names(dirs)?);
+    let leftovers = store.check().context("look through the images")?;
+    findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
+    Ok(findings)
+}
+
+fn containers(dirs: &Dirs) -> Result<Vec<Finding>> {
+    let all: BTreeSet<String> = ids(&dirs.containers())?.into_iter().chain(ids(&dirs.lives())?).collect();
+    Ok(all.into_iter().filter_map(|id| of_container(dirs, id)).collect())
+}
+
+fn of_container(dirs: &Dirs, id: String) -> Option<Finding> {
+    if Lock::of_the_dead(dirs, &id) == Err(Alive) {
+        return None;
+    }
+    let Some(Container { record, status }) = Container::read(dirs, &id) else { return Some(Finding::HalfMade { id }) };
+    let name = record.name;
+    match status {
+        _ if record.auto_remove => Some(Finding::NotRemoved { id, name }),
+        Status::Exited(_) if !dirs.live(&id).exists() => None,
+        Status::Starting | Status::Running(_) => None,
+        Status::Exited(_) | Status::Abandoned(_) => Some(Finding::Abandoned { id, name }),
+    }
+}
+
+fn names(dirs: &Dirs) -> Result<Vec<Finding>> {
+    let targets = ids(&dirs.names())?.into_iter().filter_map(|name| {
+        let id = fs::read_link(dirs.names().join(&name)).ok()?.display().to_string();
+        let there = dirs.container(&id).exists() || dirs.live(&id).exists();
+        (!there).then_some(Finding::StaleName { name, id })
+    });
+    Ok(targets.collect())
+}
+
+/// Processes that live on an overlay of ours, by their own table of mounts, and whose supervisor is dead.
+fn processes(dirs: &Dirs) -> Vec<Finding> {
+    let marker = format!("upperdir={}/", dirs.containers().display());
+    let own = Path::new("/proc");
+    let pids = ids(own).unwrap_or_default().into_iter().filter_map(|name| name.parse::<i32>().ok());
+    pids.filter_map(|host_pid| {
+        let table = fs::read_to_string(own.join(format!("{host_pid}/mountinfo"))).ok()?;
+        let (_, rest) = table.lines().find(|line| line.contains(" / / "))?.split_once(&marker)?;
+        let id = rest.split_once('/')?.0.to_owned();
+        (Lock::of_the_dead(dirs, &id) != Err(Alive)).then_some(Finding::Process { host_pid, id })
+    })
+    .collect()
+}
+
+/// Mounts below the containers' folders in our own table: there are none, every mount is in the container's.
+fn mounts(dirs: &Dirs) -> Vec<Finding> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let ours = |path: &PathBuf| path.starts_with(dirs.containers()) || path.starts_with(dirs.lives());
+    points.filter(ours).map(|path| Finding::Mount { path }).collect()
+}
+
+/// Repairs every finding. What it returns was repaired.
+///
+/// # Errors
+/// The first finding that could not be repaired.
+pub fn repair(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
+    let findings = check(dirs, store)?;
+    for finding in &findings {
+        repair_one(dirs, finding).with_context(|| finding.describe())?;
+    }
+    let leftovers = store.check().context("look through the images")?;
+    store.reclaim(&leftovers).context("clean up the images")?;
+    Ok(findings)
+}
+
+fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
+    match finding {
+        Finding::Process { host_pid, .. } => kill_and_wait(Pid::from_raw(*host_pid)),
+        Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
+        Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
+        Finding::Abandoned { id, .. } => record_the_end(dirs, id),
+        Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),
+        Finding::Store { .. } => Ok(()),
+    }
+}
+
+fn kill_and_wait(pid: Pid) -> Result<()> {
+    use nix::poll::{PollFd, PollFlags, poll};
+    use std::os::fd::AsFd;
+    let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
+    let _ended_already = sys::process::pidfd_send(&process, SIGKILL);
+    // A pidfd becomes readable when its process has ended.
+    poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 5000u16)?;
+    Ok(())
+}
+
+fn remove_dead(dirs: &Dirs, id: &str) -> Result<()> {
+    match Lock::of_the_dead(dirs, id) {
+        Ok(lock) => reclaim(dirs, id, lock),
+        Err(Alive) => Ok(()),
+    }
+}
+
+fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
+    let Ok(lock) = Lock::of_the_dead(dirs, id) else { return Ok(()) };
+    let Some(Container { record, status }) = Container::read(dirs, id) else { return Ok(()) };
+    if let Status::Abandoned(state) = status {
+        state.as_ref().map(kill).transpose()?;
+        let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
+        Record { exit: Some(exit), ..record }.write(dirs)?;
+    }
+    lock.map_or(Ok(()), |lock| put_to_rest(dirs, id, lock))
+}

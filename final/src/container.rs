@@ -1,0 +1,331 @@
+//! A container on the disk: its record, what lives of it, its lock and its name.
+
+use crate::dirs::Dirs;
+use crate::names;
+use crate::report::Refusal;
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// What stays of a container as long as it exists: `ROOT/containers/<id>/container.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name, without docker's leading slash.
+    pub name: String,
+    /// The image as it was asked for.
+    pub image: String,
+    /// The image's id (`sha256:…`).
+    pub image_id: String,
+    /// The layers below what it writes, the lowest first.
+    pub layers: Vec<PathBuf>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether it is removed when it ends (`--rm`).
+    pub auto_remove: bool,
+    /// Whether PID 1 is an init of ours (`--init`).
+    pub init: bool,
+    /// Whether standard input is passed on (`-i`).
+    pub interactive: bool,
+    /// The network's name: `none` or `host`.
+    pub network: String,
+    /// What the image and the arguments come to.
+    pub spec: Spec,
+    /// How it ended, once it has.
+    pub exit: Option<Exit>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Exit {
+    /// The program's exit code, or 128 and the signal's number; 255 when nobody saw the end.
+    pub code: u8,
+    /// When its program began.
+    pub started: Option<Timestamp>,
+    /// When it ended, or was found dead.
+    pub finished: Timestamp,
+}
+
+/// What lives of a running container: `RUN/containers/<id>/state.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    /// The first process, as the host numbers it.
+    pub host_pid: i32,
+    /// Its start time in clock ticks since boot: a pid alone may be somebody else's by now.
+    pub start_time: u64,
+    /// When its program began.
+    pub started: Timestamp,
+}
+
+/// What a container is doing, by what the lock and the files say.
+#[derive(Debug, Clone)]
+pub enum Status {
+    /// Its supervisor lives; its program does not run yet.
+    Starting,
+    /// Its supervisor lives, and so does the program.
+    Running(State),
+    /// It has ended.
+    Exited(Exit),
+    /// Its supervisor is dead and has not said how the program ended.
+    Abandoned(Option<State>),
+}
+
+/// A container that is there.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// What stays.
+    pub record: Record,
+    /// What it is doing.
+    pub status: Status,
+}
+
+impl Record {
+    /// What the record calls its program, with its arguments.
+    #[must_use]
+    pub fn command(&self) -> Vec<String> {
+        self.spec.process().as_ref().and_then(|process| process.args().clone()).unwrap_or_default()
+    }
+
+    /// Reads the record of `id`; `None` when there is none or it is half-written.
+    #[must_use]
+    pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
+        serde_json::from_slice(&fs::read(record_path(dirs, id)).ok()?).ok()
+    }
+
+    /// Writes it. A container that is to stay is synced to the disk; one that is thrown away anyway costs no time for that.
+    ///
+    /// # Errors
+    /// write(2), rename(2).
+    pub fn write(&self, dirs: &Dirs) -> Result<()> {
+        replace(&record_path(dirs, &self.id), self, !self.auto_remove)
+    }
+}
+
+impl State {
+    fn read(dirs: &Dirs, id: &str) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dirs.live(id).join("state.json")).ok()?).ok()
+    }
+
+    /// Writes it; never synced, because it means nothing after a reboot.
+    ///
+    /// # Errors
+    /// write(2), rename(2).
+    pub fn write(&self, dirs: &Dirs, id: &str) -> Result<()> {
+        replace(&dirs.live(id).join("state.json"), self, false)
+    }
+}
+
+fn record_path(dirs: &Dirs, id: &str) -> PathBuf {
+    dirs.container(id).join("container.json")
+}
+
+/// Replaces a file as a whole: whoever reads sees the old one or the new one.
+fn replace(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {
+    let context = || format!("write `{}`", path.display());
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary).with_context(context)?;
+    file.write_all(&serde_json::to_vec(content)?).with_context(context)?;
+    if sync {
+        file.sync_data().with_context(context)?;
+    }
+    fs::rename(&temporary, path).with_context(context)
+}
+
+/// The lock of a container, held as long as its supervisor lives: the kernel lets go of it with the process.
+#[derive(Debug)]
+pub struct Lock {
+    folder: Flock<File>,
+}
+
+impl Lock {
+    /// Makes `RUN/containers/<id>` and locks it. Before anything else of the container: what is there and not locked is dead.
+    ///
+    /// # Errors
+    /// mkdir(2), flock(2).
+    pub fn create(dirs: &Dirs, id: &str) -> Result<Self> {
+        let path = dirs.live(id);
+        let context = || format!("make `{}`", path.display());
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).with_context(context),
+                _ => {
+                    let folder = Flock::lock(File::open(&path)?, FlockArg::LockExclusive);
+                    let folder = folder.map_err(|(_, errno)| io::Error::from(errno)).with_context(context)?;
+                    // A `system reclaim` at this very moment may have taken the folder for a dead one.
+                    if folder.metadata()?.nlink() > 0 {
+                        return Ok(Self { folder });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Locks what lives of `id` if nobody does; `None` when nothing of it lives.
+    ///
+    /// # Errors
+    /// `EWOULDBLOCK` as [`Alive`] when its supervisor lives.
+    pub fn of_the_dead(dirs: &Dirs, id: &str) -> Result<Option<Self>, Alive> {
+        let Ok(folder) = File::open(dirs.live(id)) else { return Ok(None) };
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(folder) => Ok(Some(Self { folder })),
+            Err((_, Errno::EWOULDBLOCK)) => Err(Alive),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The locked folder.
+    #[must_use]
+    pub fn folder(&self) -> &File {
+        &self.folder
+    }
+}
+
+/// The supervisor of a container lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alive;
+
+/// Whether somebody holds the lock of `id`; `None` when nothing of it lives.
+fn is_alive(dirs: &Dirs, id: &str) -> Option<bool> {
+    let folder = File::open(dirs.live(id)).ok()?;
+    Some(matches!(Flock::lock(folder, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK))))
+}
+
+/// 64 random hexadecimal digits.
+///
+/// # Errors
+/// getrandom(2).
+pub fn new_id() -> Result<String> {
+    let mut bytes = [0; 32];
+    sys::process::random(&mut bytes).context("random bytes for an id")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Gives the container `id` the name it was asked for, or one that is free. A name is a link that is made only if it is
+/// not there: that is the lock.
+///
+/// # Errors
+/// [`Refusal`] for a name that another container has.
+pub fn claim_name(dirs: &Dirs, id: &str, wanted: Option<&str>) -> Result<String> {
+    if let Some(name) = wanted {
+        names::check(name)?;
+        return if try_name(dirs, id, name)? { Ok(name.to_owned()) } else { Err(conflict(dirs, name)) };
+    }
+    for attempt in 0..1000 {
+        let mut random = [0; 8];
+        sys::process::random(&mut random).context("random bytes for a name")?;
+        let name = names::random_name(random, attempt);
+        if try_name(dirs, id, &name)? {
+            return Ok(name);
+        }
+    }
+    bail!("no free name was found; give one with `--name`")
+}
+
+fn try_name(dirs: &Dirs, id: &str, name: &str) -> Result<bool> {
+    let link = dirs.names().join(name);
+    loop {
+        match symlink(id, &link) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("make the name `{}`", link.display()));
+            }
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+fn conflict(dirs: &Dirs, name: &str) -> anyhow::Error {
+    let owner = fs::read_link(dirs.names().join(name)).unwrap_or_default();
+    let what = format!("the container name `{name}` is already in use by container `{}`", owner.display());
+    Refusal::new(what).help("remove that container (`tara rm`), or choose another name").into()
+}
+
+impl Container {
+    /// Reads the container with exactly this id; `None` when it is not there or half-made.
+    #[must_use]
+    pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
+        // The lock is asked before the record: a container that ends in between is seen as ended, not as abandoned.
+        let alive = is_alive(dirs, id);
+        let state = State::read(dirs, id);
+        let record = Record::read(dirs, id)?;
+        let status = match (alive, state, record.exit.clone()) {
+            (_, _, Some(exit)) => Status::Exited(exit),
+            (Some(true), Some(state), None) => Status::Running(state),
+            (Some(true), None, None) => Status::Starting,
+            (_, state, None) => Status::Abandoned(state),
+        };
+        Some(Self { record, status })
+    }
+
+    /// All containers, the newest first.
+    ///
+    /// # Errors
+    /// When the folder of containers cannot be read.
+    pub fn all(dirs: &Dirs) -> Result<Vec<Self>> {
+        let mut all: Vec<_> = ids(&dirs.containers())?.iter().filter_map(|id| Self::read(dirs, id)).collect();
+        all.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        Ok(all)
+    }
+
+    /// Finds a container by its id, its name, or the beginning of its id, in this order.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none, or several ids begin so.
+    pub fn find(dirs: &Dirs, reference: &str) -> Result<Self> {
+        let id = find_id(dirs, reference)?;
+        Self::read(dirs, &id).ok_or_else(|| none(reference))
+    }
+}
+
+/// The id that `reference` means, even of a container that is half-made.
+///
+/// # Errors
+/// As [`Container::find`].
+pub fn find_id(dirs: &Dirs, reference: &str) -> Result<String> {
+    if names::check(reference).is_err() {
+        return Err(none(reference));
+    }
+    let ids = ids(&dirs.containers())?;
+    if ids.iter().any(|id| id == reference) {
+        return Ok(reference.to_owned());
+    }
+    if let Ok(id) = fs::read_link(dirs.names().join(reference)) {
+        return Ok(id.display().to_string());
+    }
+    let mut begin_so = ids.into_iter().filter(|id| id.starts_with(reference));
+    match (begin_so.next(), begin_so.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => {
+            let what = format!("`{reference}` is the beginning of several container ids");
+            Err(Refusal::new(what).help("write more digits of the id").code(1).into())
+        }
+        _ => Err(none(reference)),
+    }
+}
+
+fn none(reference: &str) -> anyhow::Error {
+    let refusal = Refusal::new(format!("no such container: `{reference}`"));
+    refusal.help("`tara ps -a` lists the containers").code(1).into()
+}
+
+/// The names in a folder; none when the folder is not there.
+///
+/// # Errors
+/// readdir(3).
+pub fn ids(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("read `{}`", folder.display()))?,
+    };
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}

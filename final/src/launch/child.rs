@@ -1,0 +1,62 @@
+//! The child half of `tara run`: the order of the calls is the lesson, so it is written out.
+//!
+//! System calls only, on what [`super::prepare`] has laid out: no allocation, no lock, no panic.
+
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::Prepared;
+use nix::errno::Errno;
+use nix::unistd::{chdir, setsid};
+use std::os::fd::AsFd;
+use step02_pid_ns::Namespaces;
+use step03_mount_overlay::{Overlay, make_private, make_read_only, pivot_root};
+use step04_net_bridge::loopback_up;
+use sys::exec::Execute;
+use sys::{Failure, Whilst, fd, process};
+
+/// What the new process does between clone3 and execve.
+// ANCHOR: enter
+pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
+    session(prepared)?;
+    if prepared.namespaces.contains(Namespaces::NETWORK) {
+        loopback_up()?;
+    }
+    if let Some(hostname) = &prepared.hostname {
+        hostname.set()?;
+    }
+    make_private()?;
+    overlay.attach()?;
+    prepared.mounts.enter(overlay.as_fd())?;
+    if prepared.read_only {
+        make_read_only(overlay.as_fd())?;
+    }
+    pivot_root(overlay.as_fd())?;
+    working_directory(prepared)?;
+    // The last of what needs root; from here on the process is the user's.
+    prepared.user.enter(prepared.may_set_groups)?;
+    Ok(&prepared.program)
+}
+// ANCHOR_END: enter
+
+/// A session of its own, so that no terminal of the host is its controlling terminal: it could type into that one (TIOCSTI).
+fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
+    setsid().whilst("begin a session", c"")?;
+    match (&prepared.terminal, &prepared.no_input) {
+        (Some(terminal), _) => terminal.enter(),
+        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null"),
+        (None, None) => Ok(()),
+    }
+}
+
+fn working_directory(prepared: &Prepared) -> Result<(), Failure<'_>> {
+    let path = prepared.workdir.as_c_str();
+    chdir(path).whilst("change into the working directory", path)?;
+    // A directory that cannot be named from the root is one of the host's (CVE-2024-21626).
+    match process::working_directory_is_inside() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Errno::EACCES),
+        Err(errno) => Err(errno),
+    }
+    .whilst("stay inside with the working directory", path)
+}

@@ -1,0 +1,162 @@
+//! The host's terminal joined with the container's: raw mode, bytes both ways, the window's size.
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::SIGWINCH;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{read, write};
+use std::io::{IsTerminal, Stdin, Write, stdin, stdout};
+use std::os::fd::{AsFd, OwnedFd};
+use step02_pid_ns::{ForwardedSignals, Running};
+use step03_mount_overlay::Terminal;
+use sys::terminal::{set_size, size};
+
+/// The host's side of a container's terminal.
+#[derive(Debug)]
+pub struct Console {
+    master: OwnedFd,
+    /// Typed and not yet taken by the container's terminal: while it is full, nothing more is read.
+    pending: Vec<u8>,
+    /// Our standard input, while it is open and wanted.
+    input: Option<Stdin>,
+    _raw: Option<RawMode>,
+}
+
+impl Console {
+    /// Gives the container's terminal our window's size and, with `interactive`, puts ours into raw mode: ctrl-C and the rest
+    /// are the container's to interpret.
+    ///
+    /// # Errors
+    /// tcsetattr(3).
+    pub fn open(terminal: &Terminal, interactive: bool) -> Result<Self> {
+        let master = terminal.master().try_clone_to_owned().context("duplicate the terminal's master")?;
+        let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        let console = Self {
+            master,
+            pending: Vec::new(),
+            input: interactive.then(stdin),
+            _raw: (interactive && stdin().is_terminal()).then(RawMode::enter).transpose()?,
+        };
+        console.resize();
+        Ok(console)
+    }
+
+    /// Relays until the program has ended and all that it wrote is out.
+    ///
+    /// # Errors
+    /// poll(2), waitid(2).
+    pub fn relay(mut self, running: &Running, signals: &ForwardedSignals) -> Result<WaitStatus> {
+        loop {
+            let ready = self.wait(running, signals)?;
+            if ready.output {
+                self.show()?;
+            }
+            if ready.input {
+                self.take_input();
+            }
+            self.pass_input_on();
+            while let Some(signal) = signals.next()? {
+                match signal.ssi_signo.cast_signed() {
+                    SIGWINCH => self.resize(),
+                    other => running.signal(other)?,
+                }
+            }
+            if ready.ended {
+                // All writers are dead, so what the terminal holds now is all there will be.
+                while self.show()? {}
+                return Ok(running.wait()?);
+            }
+        }
+    }
+
+    fn wait(&self, running: &Running, signals: &ForwardedSignals) -> Result<Ready> {
+        let master_events =
+            if self.pending.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
+        let mut sources = vec![
+            PollFd::new(running.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.master.as_fd(), master_events),
+        ];
+        if let (Some(input), true) = (&self.input, self.pending.is_empty()) {
+            sources.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut sources, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            result => drop(result.context("wait for the container's terminal")?),
+        }
+        let is_ready = |index: usize| sources.get(index).is_some_and(|source| source.any() == Some(true));
+        Ok(Ready { ended: is_ready(0), output: is_ready(2), input: is_ready(3) })
+    }
+
+    /// Shows what the container has written; false when there is nothing (more).
+    fn show(&self) -> Result<bool> {
+        let mut buffer = [0; 16 * 1024];
+        // EAGAIN: nothing now. The device is open on our side too, so that a program that closes it is no end.
+        let Ok(length @ 1..) = read(&self.master, &mut buffer) else { return Ok(false) };
+        let mut out = stdout().lock();
+        out.write_all(&buffer[..length]).and_then(|()| out.flush()).context("write to standard output")?;
+        Ok(true)
+    }
+
+    fn take_input(&mut self) {
+        let mut buffer = [0; 4096];
+        let Some(input) = &self.input else { return };
+        match read(input, &mut buffer) {
+            Ok(length @ 1..) => self.pending.extend(&buffer[..length]),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // The end of our input: the program's terminal stays, as a terminal does.
+            _ => self.input = None,
+        }
+    }
+
+    fn pass_input_on(&mut self) {
+        while !self.pending.is_empty() {
+            match write(&self.master, &self.pending) {
+                Ok(length) => drop(self.pending.drain(..length)),
+                Err(Errno::EAGAIN | Errno::EINTR) => return,
+                Err(_) => self.pending.clear(),
+            }
+        }
+    }
+
+    /// Copies our window's size, where we have a window.
+    fn resize(&self) {
+        let ours = [stdin().as_fd(), stdout().as_fd()].into_iter().find_map(|terminal| size(terminal).ok());
+        if let Some(ours) = ours {
+            let _gone_already = set_size(self.master.as_fd(), &ours);
+        }
+    }
+}
+
+struct Ready {
+    ended: bool,
+    output: bool,
+    input: bool,
+}
+
+/// Our terminal in raw mode, until this is dropped.
+#[derive(Debug)]
+struct RawMode {
+    before: Termios,
+}
+
+impl RawMode {
+    fn enter() -> Result<Self> {
+        let before = tcgetattr(stdin()).context("ask the terminal for its mode")?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(stdin(), SetArg::TCSANOW, &raw).context("put the terminal into raw mode")?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        let _closed_already = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
+    }
+}
+

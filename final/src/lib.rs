@@ -1,0 +1,28 @@
+//! `tara`, the container engine: the seven steps composed.
+//!
+//! Follow one `tara run` through the modules:
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`cli`] | the words of the command line, parsed into types |
+//! | [`engine`] | what each command does; the only caller of the rest |
+//! | [`spec`] | image configuration and arguments become an OCI runtime specification |
+//! | [`container`] | a container on the disk: record, state, lock, name |
+//! | [`launch`] | host half, one clone3, child half, supervision |
+//! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
+//! | [`check`] | finding what killed processes left behind |
+//! | [`rootless`] | becoming root of a user namespace where we are not root |
+//! | [`report`] | errors as the user sees them |
+
+pub mod check;
+pub mod cli;
+pub mod container;
+pub mod dirs;
+pub mod engine;
+pub mod format;
+pub mod launch;
+pub mod names;
+pub mod reclaim;
+pub mod report;
+pub mod rootless;
+pub mod spec;

@@ -1,0 +1,82 @@
+//! Removing all that belongs to a container, whatever is left of it.
+//!
+//! Everything is named after the id, so there is no journal: normal exit, a failed start, `rm` and `system reclaim` after
+//! a crash all do this. It may be done again, and what is already gone is no error.
+
+use crate::container::{Lock, Record, State, ids};
+use crate::dirs::Dirs;
+use anyhow::{Context, Result, bail};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+
+/// Removes what stays and what lives of the container `id`, whose lock the caller holds if there is one.
+///
+/// # Errors
+/// All that could not be removed, in one error; everything else is gone.
+pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
+    let names = names_of(dirs, id);
+    let mut failures = Vec::new();
+    let mut note = |what: String, result: io::Result<()>| {
+        if let Err(error) = result.or_else(gone) {
+            failures.push(format!("{what}: {error}"));
+        }
+    };
+    for name in names {
+        note(format!("the name `{name}`"), fs::remove_file(dirs.names().join(name)));
+    }
+    let stays = dirs.container(id);
+    note(format!("`{}`", stays.display()), fs::remove_dir_all(&stays));
+    // Last, and under its lock: until here a second reclaim finds what to do.
+    let lives = dirs.live(id);
+    note(format!("`{}`", lives.display()), fs::remove_dir_all(&lives));
+    drop(lock);
+    if !failures.is_empty() {
+        bail!("remove the container {id}: {}", failures.join("; "));
+    }
+    Ok(())
+}
+
+/// Ends what lives of a container that has ended, and keeps the record.
+///
+/// # Errors
+/// unlink(2), rmdir(2).
+pub fn put_to_rest(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
+    let lives = dirs.live(id);
+    let removed = fs::remove_dir_all(&lives).or_else(gone);
+    drop(lock);
+    removed.with_context(|| format!("remove `{}`", lives.display()))
+}
+
+/// Already gone is as good as removed.
+fn gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// The names that lead to `id`: the record's, and without a record all that the folder of names has.
+fn names_of(dirs: &Dirs, id: &str) -> Vec<String> {
+    let leads_here = |name: &String| fs::read_link(dirs.names().join(name)).is_ok_and(|target| target.as_os_str() == id);
+    let candidates = match Record::read(dirs, id) {
+        Some(record) => vec![record.name],
+        None => ids(&dirs.names()).unwrap_or_default(),
+    };
+    candidates.into_iter().filter(leads_here).collect()
+}
+
+/// Kills the first process of a container, and with it all the others: the kernel ends a PID namespace with its PID 1.
+///
+/// # Errors
+/// pidfd_send_signal(2). A process that is gone, or a pid that is another process by now, is no error.
+pub fn kill(state: &State) -> Result<()> {
+    let pid = Pid::from_raw(state.host_pid);
+    let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
+    // Asked after the descriptor is open: from then on the number cannot become somebody else's.
+    if sys::process::start_time(pid).ok() != Some(state.start_time) {
+        return Ok(());
+    }
+    match sys::process::pidfd_send(process.as_fd(), nix::libc::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno).with_context(|| format!("kill process {pid}")),
+    }
+}

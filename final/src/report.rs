@@ -1,0 +1,99 @@
+//! Errors as the user sees them: what failed, during what, the kernel's words, what to do; and the exit code.
+
+use anyhow::Error;
+use std::fmt;
+
+/// An error of the engine itself that has a remedy or an exit code of its own.
+#[derive(Debug)]
+pub struct Refusal {
+    what: String,
+    help: Option<String>,
+    code: u8,
+}
+
+impl Refusal {
+    /// What is refused, in one line. The exit code is 125, as docker's for errors of its own.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), help: None, code: 125 }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Another exit code.
+    #[must_use]
+    pub fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The whole report, lines that end in a newline.
+#[must_use]
+pub fn text(error: &Error) -> String {
+    let mut causes = error.chain().map(ToString::to_string);
+    let mut report = format!("error: {}\n", causes.next().unwrap_or_default());
+    let during: Vec<String> = causes.collect();
+    if !during.is_empty() {
+        report += &format!("  while: {}\n", during.join(": "));
+    }
+    if let Some(words) = kernel(error) {
+        report += &format!("  kernel: {words}\n");
+    }
+    if let Some(help) = help(error) {
+        report += &format!("  help: {help}\n");
+    }
+    report
+}
+
+fn find<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+fn kernel(error: &Error) -> Option<String> {
+    find::<step03_mount_overlay::Error>(error)?.kernel().map(str::to_owned)
+}
+
+fn help(error: &Error) -> Option<String> {
+    let own = find::<Refusal>(error).and_then(|refusal| refusal.help.clone());
+    let program = || find::<step01_chroot::Error>(error)?.help();
+    let process = || find::<step02_pid_ns::Error>(error)?.help();
+    let mounts = || find::<step03_mount_overlay::Error>(error)?.help();
+    let user = || Some(find::<step06_capabilities::Error>(error)?.help());
+    let image = || find::<step07_images::Error>(error)?.help();
+    let of_a_step = || program().or_else(process).or_else(mounts).or_else(user).or_else(image).map(str::to_owned);
+    own.or_else(of_a_step)
+}
+
+/// The exit code: 126 and 127 for a program that cannot be executed or is not there, 125 for the engine's own errors.
+#[must_use]
+pub fn exit_code(error: &Error) -> u8 {
+    let program = find::<step01_chroot::Error>(error).map(step01_chroot::Error::exit_code);
+    program.or_else(|| find::<Refusal>(error).map(|refusal| refusal.code)).unwrap_or(125)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_report_has_three_parts() {
+        let error = Error::new(Refusal::new("no").help("do this").code(1));
+        let error = Err::<(), _>(error).context("cannot start container `web`").expect_err("an error");
+        assert_eq!(text(&error), "error: cannot start container `web`\n  while: no\n  help: do this\n");
+        assert_eq!(exit_code(&error), 1);
+    }
+}
