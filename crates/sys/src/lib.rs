@@ -12,6 +12,7 @@
 //! | [`process`] | pidfd, wait, start times, exit codes |
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
+//! | [`xattr`] | extended attributes, by descriptor |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -32,6 +33,7 @@ pub mod mount;
 pub mod process;
 pub mod signal;
 pub mod terminal;
+pub mod xattr;
 
 pub use failure::{Failure, Whilst};
 pub use nix::errno::Errno;
