@@ -2,7 +2,9 @@
 
 use crate::error::{Doing, Error};
 use crate::unpack::Skipped;
+use nix::libc;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::CString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{Read, Write};
@@ -165,14 +167,40 @@ impl<W: Write> Walk<'_, W> {
             device: (0, 0),
             attributes: attributes(path)?,
         };
+        if let Some(first) = self.earlier_name(&data, &item.name) {
+            (item.kind, item.link) = (EntryType::Link, first);
+            return self.tar.add(&item, std::io::empty()).doing("write the tar of", path);
+        }
         match kind {
             EntryType::Symlink => item.link = fs::read_link(path).doing("read", path)?.into_os_string().into_vec(),
             EntryType::Char | EntryType::Block => item.device = numbers(data.rdev()),
-            EntryType::Regular => return self.file(path, item, &data),
+            EntryType::Regular => {
+                item.size = data.len();
+                let file: File = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(libc::O_NOFOLLOW)
+                    .open(path)
+                    .doing("open", path)?;
+                return self.tar.add(&item, file).doing("write the tar of", path);
+            }
             _ => {}
         }
         self.tar.add(&item, std::io::empty()).doing("write the tar of", path)?;
         if data.is_dir() { self.children(path) } else { Ok(()) }
+    }
+
+    /// The first name of a file that has several; remembers `name` when it is the first.
+    fn earlier_name(&mut self, data: &Metadata, name: &[u8]) -> Option<Vec<u8>> {
+        if data.is_dir() || data.nlink() < 2 {
+            return None;
+        }
+        match self.linked.entry((data.dev(), data.ino())) {
+            Entry::Occupied(first) => Some(first.get().clone()),
+            Entry::Vacant(place) => {
+                place.insert(name.to_vec());
+                None
+            }
+        }
     }
 
     fn children(&mut self, folder: &Path) -> Result<(), Error> {
@@ -182,24 +210,6 @@ impl<W: Write> Walk<'_, W> {
             .collect::<Result<Vec<PathBuf>, Error>>()?;
         paths.sort();
         paths.iter().try_for_each(|path| self.entry(path))
-    }
-
-    fn file(&mut self, path: &Path, mut item: Item, data: &Metadata) -> Result<(), Error> {
-        if data.nlink() > 1 {
-            let key = (data.dev(), data.ino());
-            if let Some(first) = self.linked.get(&key) {
-                (item.kind, item.link) = (EntryType::Link, first.clone());
-                return self.tar.add(&item, std::io::empty()).doing("write the tar of", path);
-            }
-            self.linked.insert(key, item.name.clone());
-        }
-        let file: File = OpenOptions::new()
-            .read(true)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(path)
-            .doing("open", path)?;
-        item.size = data.len();
-        self.tar.add(&item, file).doing("write the tar of", path)
     }
 }
 

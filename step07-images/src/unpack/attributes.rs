@@ -2,7 +2,7 @@
 
 use super::members::Member;
 use super::refusal::{Refusal, While};
-use super::{Flavour, Skipped};
+use super::{Flavour, Skipped, printable};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, futimens, utimensat};
@@ -72,14 +72,14 @@ impl Attributes<'_> {
         set: impl Fn(&CStr, &[u8]) -> nix::Result<()>,
     ) -> Result<(), Refusal> {
         for (name, value) in &self.member.attributes {
-            let text = String::from_utf8_lossy(name).into_owned();
+            let text = printable(name);
             if is_overlayfs(name) {
                 return Err(Refusal::OverlayAttribute { name: text });
             }
             let name = CString::new(name.as_slice()).map_err(|_| Refusal::ZeroByte)?;
             match set(&name, value) {
                 Err(errno) if self.may_skip(errno) => skipped.push(Skipped {
-                    entry: String::from_utf8_lossy(&self.member.name).into_owned(),
+                    entry: printable(&self.member.name),
                     what: format!("attribute `{text}`: {}", sys::failure::describe(errno)),
                 }),
                 result => result.while_("set an extended attribute")?,

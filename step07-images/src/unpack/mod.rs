@@ -94,12 +94,24 @@ pub(crate) fn unpack(
             Ok(None) => break,
             Err(refusal) => return Err((after(&name), refusal)),
             Ok(Some(member)) => {
-                name = String::from_utf8_lossy(&member.name).into_owned();
+                name = printable(&member.name);
                 unpacker.entry(member).map_err(|refusal| (name.clone(), refusal))?;
             }
         }
     }
     unpacker.finish().map_err(|refusal| (after(&name), refusal))
+}
+
+/// A name of the layer as a message may show it: an escape sequence in it must not speak to the terminal.
+fn printable(name: &[u8]) -> String {
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(name).chars() {
+        match c.is_control() {
+            true => text.extend(c.escape_default()),
+            false => text.push(c),
+        }
+    }
+    text
 }
 
 /// Names the place of an error that has no entry of its own.
@@ -265,7 +277,7 @@ impl<S: Stream> Unpacker<'_, S> {
         folder: BorrowedFd<'_>,
         name: &[u8],
     ) -> Result<(), Refusal> {
-        let target = || String::from_utf8_lossy(&member.link).into_owned();
+        let target = || printable(&member.link);
         let to = LayerPath::check(&member.link, self.limits.depth).map_err(|refusal| match refusal {
             Refusal::Absolute => Refusal::LinkAbsolute { target: target() },
             Refusal::DotDot => Refusal::LinkOutside { target: target() },
@@ -305,7 +317,7 @@ impl<S: Stream> Unpacker<'_, S> {
                 return Err(Refusal::DeviceForbidden);
             }
             self.done.skipped.push(Skipped {
-                entry: String::from_utf8_lossy(&member.name).into_owned(),
+                entry: printable(&member.name),
                 what: format!("device {major}:{minor}: not possible in a user namespace"),
             });
             return Ok(());
