@@ -1,1 +1,46 @@
 //! Step 7, something to run: OCI images, the store, layers.
+//!
+//! An image is a list of tar archives and a JSON document, each named by the digest of its bytes. This crate keeps them in a
+//! [`Store`], an OCI image layout that other tools read too, and unpacks each layer once into a directory that overlayfs
+//! takes as it is.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`reference`] | names of images, by docker's grammar |
+//! | [`digest`] | content addresses |
+//! | [`store`] | [`Store`]: find, list, name; `layout`: what lies where on the disk |
+//! | [`load`] | images from docker archives and OCI layouts |
+//! | [`import`] | an image from a directory or a tarball |
+//! | [`demo`] | an image from this machine's own programs: no network needed |
+//! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
+//! | [`remove`] | removing images and names |
+//! | [`check`] | what killed processes left behind |
+//!
+//! What a real engine would do and this does not: fetch only parts of a layer, share files between layers, verify signatures.
+
+pub mod check;
+mod compression;
+pub mod demo;
+pub mod digest;
+pub mod error;
+mod image;
+pub mod import;
+mod intake;
+mod layout;
+pub mod load;
+mod reach;
+pub mod reference;
+pub mod remove;
+pub mod store;
+pub mod unpack;
+mod work;
+
+pub use check::Leftover;
+pub use digest::Digest;
+pub use error::Error;
+pub use image::Image;
+pub use load::{Loaded, Source};
+pub use reference::Reference;
+pub use remove::Removed;
+pub use store::Store;
+pub use unpack::{Flavour, Limits, Refusal, Skipped};

@@ -13,6 +13,7 @@
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
+//! | [`xattr`] | extended attributes, by descriptor |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -34,6 +35,7 @@ pub mod mount;
 pub mod process;
 pub mod signal;
 pub mod terminal;
+pub mod xattr;
 
 pub use failure::{Failure, Whilst};
 pub use nix::errno::Errno;

@@ -1,0 +1,148 @@
+//! What a stream is compressed with: the content's first bytes decide, and the media type has to agree.
+
+use crate::error::Error;
+use flate2::bufread::MultiGzDecoder;
+use oci_spec::image::MediaType;
+use std::io::{self, BufRead, BufReader, Read};
+
+/// Bytes that are read at once: large enough that system calls do not count, small enough for the cache.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// What a layer's or an archive's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// A plain tar.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Compression {
+    /// Looks at the first bytes. `what` names the stream in the error.
+    pub(crate) fn detect(first: &[u8], what: &str) -> Result<Self, Error> {
+        let refused = match first {
+            [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(Self::Zstd),
+            // A skippable frame, as estargz-like zstd layers begin with (RFC 8878, 3.1.2).
+            [low, 0x2a, 0x4d, 0x18, ..] if low & 0xf0 == 0x50 => return Ok(Self::Zstd),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compression with xz",
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => "compression with bzip2",
+            _ => return Ok(Self::None),
+        };
+        Err(Error::Compression {
+            what: what.to_owned(),
+            found: refused,
+        })
+    }
+
+    /// Refuses content that its media type does not announce: two tools that decide by different signs would see two images.
+    pub(crate) fn agree(self, media_type: &MediaType, what: &str) -> Result<(), Error> {
+        let name = media_type.to_string();
+        let announced = match name.rsplit_once(['+', '.']).map(|(_, end)| end) {
+            Some("gzip") => Self::Gzip,
+            Some("zstd") => Self::Zstd,
+            Some("tar") => Self::None,
+            _ => return Err(Error::malformed(what, format!("`{name}` is no media type of a layer"))),
+        };
+        if self == announced {
+            return Ok(());
+        }
+        Err(Error::MediaType {
+            what: what.to_owned(),
+            media_type: name,
+            found: self.words(),
+        })
+    }
+
+    /// The media type of a layer of this kind.
+    pub(crate) fn media_type(self) -> MediaType {
+        match self {
+            Self::None => MediaType::ImageLayer,
+            Self::Gzip => MediaType::ImageLayerGzip,
+            Self::Zstd => MediaType::ImageLayerZstd,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::None => "not compressed",
+            Self::Gzip => "compressed with gzip",
+            Self::Zstd => "compressed with zstd",
+        }
+    }
+}
+
+/// A stream of any compression, decompressed.
+pub(crate) enum Decoder<R: Read> {
+    None(BufReader<R>),
+    Gzip(MultiGzDecoder<BufReader<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
+}
+
+impl<R: Read> Decoder<R> {
+    /// Looks at the first bytes of `reader` and decodes accordingly; `what` names the stream in errors.
+    pub(crate) fn new(reader: R, what: &str) -> Result<(Compression, Self), Error> {
+        let mut reader = BufReader::with_capacity(BUFFER, reader);
+        let broken = |error: io::Error| Error::io("read", what, error);
+        let first = loop {
+            match reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(broken)?,
+            }
+        };
+        let compression = Compression::detect(first, what)?;
+        let decoder = match compression {
+            Compression::None => Self::None(reader),
+            Compression::Gzip => Self::Gzip(MultiGzDecoder::new(reader)),
+            Compression::Zstd => Self::Zstd(zstd::stream::read::Decoder::with_buffer(reader).map_err(broken)?),
+        };
+        Ok((compression, decoder))
+    }
+
+    /// The compressed stream.
+    pub(crate) fn get_ref(&self) -> &R {
+        match self {
+            Self::None(reader) => reader.get_ref(),
+            Self::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref().get_ref(),
+        }
+    }
+
+    /// The compressed stream, for what is left of it.
+    pub(crate) fn into_inner(self) -> R {
+        match self {
+            Self::None(reader) => reader.into_inner(),
+            Self::Gzip(decoder) => decoder.into_inner().into_inner(),
+            Self::Zstd(decoder) => decoder.finish().into_inner(),
+        }
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::None(reader) => reader.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_and_media_type_have_to_agree() {
+        let gzip = Compression::detect(&[0x1f, 0x8b, 8], "x").unwrap();
+        assert_eq!(gzip, Compression::Gzip);
+        assert!(gzip.agree(&MediaType::ImageLayerGzip, "x").is_ok());
+        let docker = MediaType::from("application/vnd.docker.image.rootfs.diff.tar.gzip");
+        assert!(gzip.agree(&docker, "x").is_ok());
+        assert!(gzip.agree(&MediaType::ImageLayer, "x").is_err());
+        assert!(Compression::None.agree(&MediaType::ImageLayerZstd, "x").is_err());
+        assert!(Compression::detect(b"BZh9", "x").is_err());
+    }
+}

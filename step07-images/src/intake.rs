@@ -1,0 +1,430 @@
+//! Bringing images in: everything is made in a folder of its own, checked, and then moved into place in one step.
+//!
+//! A layer moves into ROOT/layers as soon as it is whole, so that a second load that waits for it can go on; until the index
+//! leads to it, only a pin of an unfinished load keeps it. What neither the index nor a load counts on is never trusted:
+//! after a power cut it may be half on the disk.
+
+use crate::compression::{Compression, Decoder};
+use crate::digest::{Digest, Hashing};
+use crate::error::{Doing, Error};
+use crate::image::{UNPACKED, renamed};
+use crate::reach::{Reach, any_has, pin, placed, works};
+use crate::reference::Reference;
+use crate::store::{Store, enter};
+use crate::unpack::{self, Skipped, Stream};
+use crate::work::Work;
+use nix::fcntl::FlockArg;
+use oci_spec::image::{Descriptor, MediaType};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// What a layer has to be, as far as it is known before.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    /// The layer's name in messages.
+    pub(crate) what: String,
+    pub(crate) blob: Option<(Digest, u64)>,
+    pub(crate) diff_id: Option<Digest>,
+    pub(crate) media_type: Option<MediaType>,
+    /// The blob is already a file of this intake's folder.
+    pub(crate) stored: Option<PathBuf>,
+}
+
+/// A layer that is in the store now.
+#[derive(Debug, Clone)]
+pub(crate) struct Added {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) diff_id: Digest,
+    /// Content of the files.
+    pub(crate) bytes: u64,
+}
+
+/// An unfinished load. Dropped before [`Intake::commit`], it takes back what it brought.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    store: &'a Store,
+    work: Work,
+    entries: Vec<Descriptor>,
+    blobs: Vec<Digest>,
+    layers: Vec<Digest>,
+    skipped: Vec<Skipped>,
+    committed: bool,
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) fn begin(store: &'a Store) -> Result<Self, Error> {
+        let work = Work::unique(&store.layout.tmp())?;
+        Ok(Self {
+            store,
+            work,
+            entries: Vec::new(),
+            blobs: Vec::new(),
+            layers: Vec::new(),
+            skipped: Vec::new(),
+            committed: false,
+        })
+    }
+
+    /// The intake's own folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.work.path()
+    }
+
+    pub(crate) fn skip(&mut self, skipped: Vec<Skipped>) {
+        self.skipped.extend(skipped);
+    }
+
+    /// Takes a document (manifest or configuration).
+    pub(crate) fn document(&mut self, bytes: &[u8]) -> Result<Digest, Error> {
+        let digest = Digest::of(bytes);
+        let path = self.work.path().join(digest.hex());
+        fs::write(&path, bytes).doing("write", &path)?;
+        self.blobs.push(digest);
+        Ok(digest)
+    }
+
+    /// Enters an image whose manifest and layers were taken, under `names` or none.
+    pub(crate) fn image(&mut self, manifest: Descriptor, names: &[Reference], unpacked: u64) {
+        let mut manifest = manifest;
+        manifest.set_annotations(Some([(UNPACKED.to_owned(), unpacked.to_string())].into()));
+        let names: Vec<_> = names.iter().filter(|name| name.digest().is_none()).map(Some).collect();
+        let names = if names.is_empty() { vec![None] } else { names };
+        self.entries
+            .extend(names.into_iter().map(|name| renamed(&manifest, name)));
+    }
+
+    /// Takes one layer: reads it once, and in that pass stores, hashes, decompresses, hashes and unpacks it.
+    pub(crate) fn layer(&mut self, reader: impl Read, expected: Expected) -> Result<Added, Error> {
+        let turn = self.turn(expected.diff_id)?;
+        let whole = match expected.diff_id {
+            Some(diff_id) => self.is_whole(diff_id)?,
+            None => false,
+        };
+        if whole && let Some(added) = self.known(&expected)? {
+            return Ok(added);
+        }
+        let incoming = expected
+            .stored
+            .clone()
+            .unwrap_or_else(|| self.work.path().join("incoming"));
+        let copy = match &expected.stored {
+            Some(_) => None,
+            None => Some(File::create(&incoming).doing("create", &incoming)?),
+        };
+        let most = expected.blob.map_or(u64::MAX, |(_, size)| size + 1);
+        let blob = Hashing::new(Tee {
+            reader: reader.take(most),
+            copy,
+        });
+        let (compression, decoder) = Decoder::new(blob, &expected.what)?;
+        if let Some(media_type) = &expected.media_type {
+            compression.agree(media_type, &expected.what)?;
+        }
+        let mut stream = Layer::new(compression, decoder);
+        let rootfs = turn.path().join("rootfs");
+        let bytes = if whole {
+            None
+        } else {
+            Some(self.unpack(&mut stream, &rootfs, &expected.what)?)
+        };
+        let (blob, size, diff_id) = stream
+            .finish(whole)
+            .map_err(|error| Error::io("read", &expected.what, error))?;
+        let diff_id = expected.check(blob, size, diff_id)?;
+        self.place(diff_id, bytes.is_some().then_some(&rootfs))?;
+        let to = self.work.path().join(blob.hex());
+        fs::rename(&incoming, &to).doing("rename", &incoming)?;
+        self.blobs.push(blob);
+        let media_type = expected.media_type.unwrap_or_else(|| compression.media_type());
+        let bytes = bytes.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
+        Ok(Added {
+            descriptor: Descriptor::new(media_type, size, blob),
+            diff_id,
+            bytes,
+        })
+    }
+
+    /// The folder to unpack in. For a layer that is known by name it is the layer's own: a second load of the same layer
+    /// waits here until the first is done, and then finds it whole.
+    fn turn(&self, diff_id: Option<Digest>) -> Result<Work, Error> {
+        let tmp = self.store.layout.tmp();
+        let Some(diff_id) = diff_id else {
+            return Work::unique(&tmp);
+        };
+        let _lock = self.store.layout.lock(FlockArg::LockShared)?;
+        self.mark(&pin(diff_id))?;
+        drop(_lock);
+        Work::named(&tmp, &diff_id.hex())
+    }
+
+    fn mark(&self, name: &str) -> Result<(), Error> {
+        let path = self.work.path().join(name);
+        File::create(&path).map(drop).doing("create", &path)
+    }
+
+    /// Whether the layer is unpacked and can be trusted: an image has it, or another unfinished load has just placed it.
+    fn is_whole(&self, diff_id: Digest) -> Result<bool, Error> {
+        let layout = &self.store.layout;
+        let _lock = layout.lock(FlockArg::LockShared)?;
+        let (live, _) = works(layout, Some(self.work.path()))?;
+        let trusted = self.layers.contains(&diff_id)
+            || any_has(&live, &placed(diff_id))
+            || Reach::of(layout, layout.read_index()?.manifests())?
+                .layers
+                .contains(&diff_id);
+        let whole = trusted && layout.layer(diff_id).is_dir();
+        if whole {
+            self.mark(&placed(diff_id))?;
+        }
+        Ok(whole)
+    }
+
+    /// The layer, when its blob too is one that an image of the store has: then nothing is read at all.
+    fn known(&self, expected: &Expected) -> Result<Option<Added>, Error> {
+        let (Some((digest, size)), Some(diff_id)) = (expected.blob, expected.diff_id) else {
+            return Ok(None);
+        };
+        let layout = &self.store.layout;
+        if !Reach::of(layout, layout.read_index()?.manifests())?
+            .blobs
+            .contains(&digest)
+        {
+            return Ok(None);
+        }
+        let stored = fs::metadata(layout.blob(digest)).map(|blob| blob.len()).ok();
+        if stored != Some(size) {
+            return Ok(None);
+        }
+        let media_type = expected.media_type.clone().unwrap_or(MediaType::ImageLayer);
+        let bytes = tree_size(&layout.layer(diff_id));
+        Ok(Some(Added {
+            descriptor: Descriptor::new(media_type, size, digest),
+            diff_id,
+            bytes,
+        }))
+    }
+
+    fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, what: &str) -> Result<u64, Error> {
+        DirBuilder::new().mode(0o755).create(rootfs).doing("create", rootfs)?;
+        fs::set_permissions(rootfs, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .doing("set the mode of", rootfs)?;
+        let folder = File::open(rootfs).doing("open", rootfs)?.into();
+        let refused = |(entry, refusal)| Error::Entry {
+            layer: what.to_owned(),
+            entry,
+            refusal,
+        };
+        let unpacked = unpack::unpack(stream, folder, self.store.flavour(), self.store.limits).map_err(refused)?;
+        let limits = self.store.limits;
+        drain(stream, limits).map_err(|refusal| refused(("(the end)".into(), refusal)))?;
+        self.skipped.extend(unpacked.skipped);
+        tracing::debug!(
+            layer = what,
+            entries = unpacked.entries,
+            bytes = unpacked.bytes,
+            "unpacked"
+        );
+        Ok(unpacked.bytes)
+    }
+
+    /// Moves a layer to its place, and says so to other loads.
+    fn place(&mut self, diff_id: Digest, rootfs: Option<&PathBuf>) -> Result<(), Error> {
+        let layout = &self.store.layout;
+        let Some(rootfs) = rootfs else {
+            return Ok(());
+        };
+        if self.is_whole(diff_id)? {
+            return Ok(());
+        }
+        let _lock = layout.lock(FlockArg::LockExclusive)?;
+        let to = layout.layer(diff_id);
+        if to.exists() {
+            // Nobody counts on it: what a crash has left, perhaps not whole.
+            let aside = self.work.path().join(format!("old-{}", diff_id.hex()));
+            fs::rename(&to, &aside).doing("move aside", &to)?;
+        }
+        fs::rename(rootfs, &to).doing("rename", rootfs)?;
+        self.mark(&pin(diff_id))?;
+        self.mark(&placed(diff_id))?;
+        self.layers.push(diff_id);
+        Ok(())
+    }
+
+    /// Makes the images visible. One flush of the file system covers every file of every layer; the index comes after it.
+    pub(crate) fn commit(mut self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
+        let layout = &self.store.layout;
+        let _lock = layout.lock(FlockArg::LockExclusive)?;
+        for digest in &self.blobs {
+            let (from, to) = (self.work.path().join(digest.hex()), layout.blob(*digest));
+            match fs::rename(&from, &to) {
+                // The same blob twice in one load: the first rename has moved it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
+                result => result.doing("rename", &from)?,
+            }
+        }
+        let root = layout.root();
+        let folder = File::open(root).doing("open", root)?;
+        nix::unistd::syncfs(folder).doing("flush the file system of", root)?;
+        layout.change_index(|index| self.entries.iter().for_each(|entry| enter(index, entry.clone())))?;
+        self.committed = true;
+        Ok((std::mem::take(&mut self.entries), std::mem::take(&mut self.skipped)))
+    }
+
+    /// Removes what this intake has put in place, unless an image or another load counts on it by now.
+    fn take_back(&self) -> Result<(), Error> {
+        let layout = &self.store.layout;
+        let _lock = layout.lock(FlockArg::LockExclusive)?;
+        let (live, _) = works(layout, Some(self.work.path()))?;
+        let reach = Reach::of(layout, layout.read_index()?.manifests())?;
+        for layer in self.layers.iter().filter(|layer| !reach.layers.contains(layer)) {
+            if !any_has(&live, &pin(*layer)) {
+                // Into the intake's own folder, which is removed whole.
+                let from = layout.layer(*layer);
+                fs::rename(&from, self.work.path().join(format!("back-{}", layer.hex()))).doing("remove", from)?;
+            }
+        }
+        for blob in self.blobs.iter().filter(|blob| !reach.blobs.contains(blob)) {
+            let _not_there_yet = fs::remove_file(layout.blob(*blob));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Intake<'_> {
+    fn drop(&mut self) {
+        if !self.committed && !(self.layers.is_empty() && self.blobs.is_empty()) {
+            // What cannot be taken back now is a leftover that `check` names.
+            let _left = self.take_back();
+        }
+    }
+}
+
+impl Expected {
+    fn check(&self, blob: Digest, size: u64, diff_id: Option<Digest>) -> Result<Digest, Error> {
+        let what = || self.what.clone();
+        if let Some((expected, promised)) = self.blob {
+            if size != promised {
+                let actual = if size > promised {
+                    "more".to_owned()
+                } else {
+                    size.to_string()
+                };
+                return Err(Error::WrongSize {
+                    what: what(),
+                    expected: promised,
+                    actual,
+                });
+            }
+            if blob != expected {
+                return Err(Error::WrongDigest {
+                    what: what(),
+                    expected,
+                    actual: blob,
+                });
+            }
+        }
+        match (self.diff_id, diff_id) {
+            (Some(expected), Some(actual)) if expected != actual => Err(Error::WrongDiffId {
+                what: what(),
+                expected,
+                actual,
+            }),
+            (expected, actual) => Ok(actual.or(expected).unwrap_or(blob)),
+        }
+    }
+}
+
+/// A layer on its way: compressed bytes hashed below the decoder, plain ones above it.
+struct Layer<R: Read> {
+    compression: Compression,
+    plain: Hashing<Decoder<Hashing<Tee<R>>>>,
+}
+
+impl<R: Read> Layer<R> {
+    fn new(compression: Compression, decoder: Decoder<Hashing<Tee<R>>>) -> Self {
+        let plain = match compression {
+            // The blob is the tar: one hash is enough.
+            Compression::None => Hashing::counting(decoder),
+            _ => Hashing::new(decoder),
+        };
+        Self { compression, plain }
+    }
+
+    /// Reads what is left; gives the blob's digest and size, and the tar's digest unless only the blob was read.
+    fn finish(self, blob_only: bool) -> io::Result<(Digest, u64, Option<Digest>)> {
+        let compression = self.compression;
+        let (diff_id, _, decoder) = self.plain.finish();
+        let mut raw = decoder.into_inner();
+        io::copy(&mut raw, &mut io::sink())?;
+        let (blob, size, tee) = raw.finish();
+        let blob = blob.expect("the blob's stream hashes");
+        if let Some(copy) = tee.copy {
+            // Errors of delayed writing show up here, on file systems that have them.
+            drop(copy);
+        }
+        let diff_id = match compression {
+            Compression::None => Some(blob),
+            _ => diff_id.filter(|_| !blob_only),
+        };
+        Ok((blob, size, diff_id))
+    }
+}
+
+impl<R: Read> Read for Layer<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.plain.read(buffer)
+    }
+}
+
+impl<R: Read> Stream for Layer<R> {
+    fn passed(&self) -> (u64, u64) {
+        (self.plain.count(), self.plain.get_ref().get_ref().count())
+    }
+}
+
+/// Reads the zeros after a tar's end, which count for its digest, and as much as anything for its limits.
+fn drain(stream: &mut impl Stream, limits: unpack::Limits) -> Result<(), unpack::Refusal> {
+    let mut buffer = vec![0; crate::compression::BUFFER];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => drop(result?),
+        }
+        let (bytes, compressed) = stream.passed();
+        limits.check_bytes(bytes)?;
+        limits.check_ratio(bytes, compressed)?;
+    }
+}
+
+/// Writes what is read.
+struct Tee<R> {
+    reader: R,
+    copy: Option<File>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(&buffer[..count])?;
+        }
+        Ok(count)
+    }
+}
+
+/// Bytes of the files below `folder`, hard links once.
+fn tree_size(folder: &Path) -> u64 {
+    fn walk(folder: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let sizes = entries.map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => walk(&entry.path(), seen),
+            Ok(data) if data.is_file() && (data.nlink() == 1 || seen.insert(data.ino())) => data.len(),
+            _ => 0,
+        });
+        sizes.sum()
+    }
+    walk(folder, &mut std::collections::HashSet::new())
+}

@@ -1,0 +1,68 @@
+//! What is in use: everything that the index leads to, and everything that an unfinished load counts on.
+
+use crate::digest::Digest;
+use crate::error::{Doing, Error};
+use crate::layout::{Layout, diff_ids};
+use crate::work::lock_folder;
+use nix::fcntl::FlockArg;
+use oci_spec::image::Descriptor;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Digests that must stay: blobs and layers.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) blobs: HashSet<Digest>,
+    pub(crate) layers: HashSet<Digest>,
+}
+
+impl Reach {
+    /// What the images of `index` are made of.
+    pub(crate) fn of(layout: &Layout, index: &[Descriptor]) -> Result<Self, Error> {
+        let mut reach = Self::default();
+        for descriptor in index {
+            if !reach.blobs.insert(Digest::try_from(descriptor.digest())?) {
+                continue;
+            }
+            let manifest = layout.manifest(descriptor)?;
+            for blob in manifest.layers().iter().chain([manifest.config()]) {
+                reach.blobs.insert(Digest::try_from(blob.digest())?);
+            }
+            reach.layers.extend(diff_ids(&layout.config(&manifest)?)?);
+        }
+        Ok(reach)
+    }
+}
+
+/// In the folder of an unfinished load: a file of this name says that it counts on the layer.
+pub(crate) fn pin(layer: Digest) -> String {
+    format!("pin-{}", layer.hex())
+}
+
+/// In the folder of an unfinished load: the layer is in its place, and whole.
+pub(crate) fn placed(layer: Digest) -> String {
+    format!("placed-{}", layer.hex())
+}
+
+/// The folders of ROOT/tmp that somebody works in, without `own`; and those that nobody does.
+pub(crate) fn works(layout: &Layout, own: Option<&Path>) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
+    let tmp = layout.tmp();
+    let (mut live, mut dead) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(&tmp).doing("read", &tmp)? {
+        let path = entry.doing("read", &tmp)?.path();
+        if own == Some(&path) {
+            continue;
+        }
+        match lock_folder(&path, FlockArg::LockSharedNonblock)? {
+            Some(_unlocked_again) => dead.push(path),
+            None => live.push(path),
+        }
+    }
+    Ok((live, dead))
+}
+
+/// Whether one of the `live` folders has a file called `name`.
+pub(crate) fn any_has(live: &[PathBuf], name: &str) -> bool {
+    live.iter().any(|folder| folder.join(name).exists())
+}
