@@ -33,7 +33,9 @@ impl Finding {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Process { host_pid, id } => format!("process {host_pid} of container {} has no supervisor", short(id)),
+            Self::Process { host_pid, id } => {
+                format!("process {host_pid} of container {} has no supervisor", short(id))
+            }
             Self::Mount { path } => format!("`{}` is still mounted", path.display()),
             Self::HalfMade { id } => format!("container {} is half-made", short(id)),
             Self::NotRemoved { id, name } => {
@@ -42,7 +44,9 @@ impl Finding {
             Self::Abandoned { id, name } => {
                 format!("container {} ({name}): its supervisor died without a word about its end", short(id))
             }
-            Self::StaleName { name, id } => format!("the name `{name}` leads to container {}, which is not there", short(id)),
+            Self::StaleName { name, id } => {
+                format!("the name `{name}` leads to container {}, which is not there", short(id))
+            }
             Self::Store { what } => what.clone(),
         }
     }
@@ -72,7 +76,7 @@ fn containers(dirs: &Dirs) -> Result<Vec<Finding>> {
 }
 
 fn of_container(dirs: &Dirs, id: String) -> Option<Finding> {
-    if Lock::of_the_dead(dirs, &id) == Err(Alive) {
+    if Lock::of_the_dead(dirs, &id).is_err() {
         return None;
     }
     let Some(Container { record, status }) = Container::read(dirs, &id) else { return Some(Finding::HalfMade { id }) };
@@ -103,7 +107,7 @@ fn processes(dirs: &Dirs) -> Vec<Finding> {
         let table = fs::read_to_string(own.join(format!("{host_pid}/mountinfo"))).ok()?;
         let (_, rest) = table.lines().find(|line| line.contains(" / / "))?.split_once(&marker)?;
         let id = rest.split_once('/')?.0.to_owned();
-        (Lock::of_the_dead(dirs, &id) != Err(Alive)).then_some(Finding::Process { host_pid, id })
+        Lock::of_the_dead(dirs, &id).is_ok().then_some(Finding::Process { host_pid, id })
     })
     .collect()
 }

@@ -273,7 +273,7 @@ impl Container {
     /// When the folder of containers cannot be read.
     pub fn all(dirs: &Dirs) -> Result<Vec<Self>> {
         let mut all: Vec<_> = ids(&dirs.containers())?.iter().filter_map(|id| Self::read(dirs, id)).collect();
-        all.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        all.sort_by_key(|container| std::cmp::Reverse(container.record.created));
         Ok(all)
     }
 

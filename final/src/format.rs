@@ -83,8 +83,14 @@ mod tests {
     #[test]
     fn sizes_are_dockers() {
         let cases = [
-            (0, "0B"), (999, "999B"), (1000, "1kB"), (4_261_550, "4.26MB"), (77_820_000, "77.8MB"),
-            (1_240_000_000, "1.24GB"), (999_600, "1MB"), (123_456, "123kB"),
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (4_261_550, "4.26MB"),
+            (77_820_000, "77.8MB"),
+            (1_240_000_000, "1.24GB"),
+            (999_600, "1MB"),
+            (123_456, "123kB"),
         ];
         for (bytes, expected) in cases {
             assert_eq!(size(bytes), expected);
@@ -94,8 +100,16 @@ mod tests {
     #[test]
     fn durations_are_dockers() {
         let cases = [
-            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (120, "2 minutes"),
-            (3_700, "About an hour"), (7_200, "2 hours"), (172_800, "2 days"), (1_209_600, "2 weeks"), (5_184_000, "2 months"),
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (61, "About a minute"),
+            (120, "2 minutes"),
+            (3_700, "About an hour"),
+            (7_200, "2 hours"),
+            (172_800, "2 days"),
+            (1_209_600, "2 weeks"),
+            (5_184_000, "2 months"),
         ];
         for (seconds, expected) in cases {
             assert_eq!(duration(seconds), expected);

@@ -3,24 +3,68 @@
 use anyhow::{Result, ensure};
 
 const ADJECTIVES: [&str; 48] = [
-    "able", "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "candid", "careful", "clever", "cosy", "curious",
-    "daring", "deft", "eager", "early", "fair", "fond", "frank", "gentle", "glad", "golden", "hardy", "honest", "jolly",
-    "keen", "kind", "lively", "lucid", "merry", "modest", "neat", "noble", "patient", "placid", "plucky", "quick", "quiet",
-    "ready", "serene", "sharp", "sincere", "steady", "sunny", "tidy", "warm", "witty",
+    "able", "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "candid", "careful", "clever", "cosy",
+    "curious", "daring", "deft", "eager", "early", "fair", "fond", "frank", "gentle", "glad", "golden", "hardy",
+    "honest", "jolly", "keen", "kind", "lively", "lucid", "merry", "modest", "neat", "noble", "patient", "placid",
+    "plucky", "quick", "quiet", "ready", "serene", "sharp", "sincere", "steady", "sunny", "tidy", "warm", "witty",
 ];
 
 const SURNAMES: [&str; 48] = [
-    "allen", "babbage", "backus", "bartik", "boole", "brooks", "cerf", "church", "cocke", "codd", "conway", "corbato",
-    "curry", "dijkstra", "easley", "engelbart", "ershov", "floyd", "goldberg", "gray", "hamilton", "hamming", "hoare",
-    "hopper", "iverson", "johnson", "kay", "kernighan", "kleene", "knuth", "lamport", "lebedev", "liskov", "lovelace",
-    "mccarthy", "milner", "naur", "neumann", "perlis", "postel", "ritchie", "shannon", "sutherland", "tarjan", "thompson",
-    "turing", "wilkes", "wirth",
+    "allen",
+    "babbage",
+    "backus",
+    "bartik",
+    "boole",
+    "brooks",
+    "cerf",
+    "church",
+    "cocke",
+    "codd",
+    "conway",
+    "corbato",
+    "curry",
+    "dijkstra",
+    "easley",
+    "engelbart",
+    "ershov",
+    "floyd",
+    "goldberg",
+    "gray",
+    "hamilton",
+    "hamming",
+    "hoare",
+    "hopper",
+    "iverson",
+    "johnson",
+    "kay",
+    "kernighan",
+    "kleene",
+    "knuth",
+    "lamport",
+    "lebedev",
+    "liskov",
+    "lovelace",
+    "mccarthy",
+    "milner",
+    "naur",
+    "neumann",
+    "perlis",
+    "postel",
+    "ritchie",
+    "shannon",
+    "sutherland",
+    "tarjan",
+    "thompson",
+    "turing",
+    "wilkes",
+    "wirth",
 ];
 
 /// A name made of eight random bytes; with a digit after it when `attempt` is not the first.
 #[must_use]
 pub fn random_name(random: [u8; 8], attempt: u32) -> String {
-    let [first, second] = [&random[..4], &random[4..]].map(|half| half.iter().fold(0, |sum, byte| sum * 251 + usize::from(*byte)));
+    let [first, second] =
+        [&random[..4], &random[4..]].map(|half| half.iter().fold(0, |sum, byte| sum * 251 + usize::from(*byte)));
     let digit = if attempt == 0 { String::new() } else { (attempt % 10).to_string() };
     format!("{}_{}{digit}", ADJECTIVES[first % ADJECTIVES.len()], SURNAMES[second % SURNAMES.len()])
 }

@@ -4,8 +4,8 @@
 use anyhow::{Context, Result};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, UserBuilder,
 };
 use step01_chroot::DEFAULT_PATH;
 use step03_mount_overlay::Mount;
@@ -101,7 +101,8 @@ fn environment(image: &ImageConfiguration, arguments: &Arguments, user: &User) -
 
 fn workdir(image: &ImageConfiguration, arguments: &Arguments) -> String {
     let of_image = image.config().as_ref().and_then(|config| config.working_dir().clone());
-    let workdir = arguments.workdir.clone().or(of_image).filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
+    let workdir =
+        arguments.workdir.clone().or(of_image).filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
     if workdir.starts_with('/') { workdir } else { format!("/{workdir}") }
 }
 

@@ -91,8 +91,7 @@ impl<'a> Intake<'a> {
         manifest.set_annotations(Some([(UNPACKED.to_owned(), unpacked.to_string())].into()));
         let names: Vec<_> = names.iter().filter(|name| name.digest().is_none()).map(Some).collect();
         let names = if names.is_empty() { vec![None] } else { names };
-        self.entries
-            .extend(names.into_iter().map(|name| renamed(&manifest, name)));
+        self.entries.extend(names.into_iter().map(|name| renamed(&manifest, name)));
     }
 
     /// Takes one layer: reads it once, and in that pass stores, hashes, decompresses, hashes and unpacks it.
@@ -105,33 +104,21 @@ impl<'a> Intake<'a> {
         if whole && let Some(added) = self.known(&expected)? {
             return Ok(added);
         }
-        let incoming = expected
-            .stored
-            .clone()
-            .unwrap_or_else(|| self.work.path().join("incoming"));
+        let incoming = expected.stored.clone().unwrap_or_else(|| self.work.path().join("incoming"));
         let copy = match &expected.stored {
             Some(_) => None,
             None => Some(File::create(&incoming).doing("create", &incoming)?),
         };
         let most = expected.blob.map_or(u64::MAX, |(_, size)| size + 1);
-        let blob = Hashing::new(Tee {
-            reader: reader.take(most),
-            copy,
-        });
+        let blob = Hashing::new(Tee { reader: reader.take(most), copy });
         let (compression, decoder) = Decoder::new(blob, &expected.what)?;
         if let Some(media_type) = &expected.media_type {
             compression.agree(media_type, &expected.what)?;
         }
         let mut stream = Layer::new(compression, decoder);
         let rootfs = turn.path().join("rootfs");
-        let bytes = if whole {
-            None
-        } else {
-            Some(self.unpack(&mut stream, &rootfs, &expected.what)?)
-        };
-        let (blob, size, diff_id) = stream
-            .finish(whole)
-            .map_err(|error| Error::io("read", &expected.what, error))?;
+        let bytes = if whole { None } else { Some(self.unpack(&mut stream, &rootfs, &expected.what)?) };
+        let (blob, size, diff_id) = stream.finish(whole).map_err(|error| Error::io("read", &expected.what, error))?;
         let diff_id = expected.check(blob, size, diff_id)?;
         self.place(diff_id, bytes.is_some().then_some(&rootfs))?;
         let to = self.work.path().join(blob.hex());
@@ -139,11 +126,7 @@ impl<'a> Intake<'a> {
         self.blobs.push(blob);
         let media_type = expected.media_type.unwrap_or_else(|| compression.media_type());
         let bytes = bytes.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
-        Ok(Added {
-            descriptor: Descriptor::new(media_type, size, blob),
-            diff_id,
-            bytes,
-        })
+        Ok(Added { descriptor: Descriptor::new(media_type, size, blob), diff_id, bytes })
     }
 
     /// The folder to unpack in. For a layer that is known by name it is the layer's own: a second load of the same layer
@@ -171,9 +154,7 @@ impl<'a> Intake<'a> {
         let (live, _) = works(layout, Some(self.work.path()))?;
         let trusted = self.layers.contains(&diff_id)
             || any_has(&live, &placed(diff_id))
-            || Reach::of(layout, layout.read_index()?.manifests())?
-                .layers
-                .contains(&diff_id);
+            || Reach::of(layout, layout.read_index()?.manifests())?.layers.contains(&diff_id);
         let whole = trusted && layout.layer(diff_id).is_dir();
         if whole {
             self.mark(&placed(diff_id))?;
@@ -187,10 +168,7 @@ impl<'a> Intake<'a> {
             return Ok(None);
         };
         let layout = &self.store.layout;
-        if !Reach::of(layout, layout.read_index()?.manifests())?
-            .blobs
-            .contains(&digest)
-        {
+        if !Reach::of(layout, layout.read_index()?.manifests())?.blobs.contains(&digest) {
             return Ok(None);
         }
         let stored = fs::metadata(layout.blob(digest)).map(|blob| blob.len()).ok();
@@ -199,11 +177,7 @@ impl<'a> Intake<'a> {
         }
         let media_type = expected.media_type.clone().unwrap_or(MediaType::ImageLayer);
         let bytes = tree_size(&layout.layer(diff_id));
-        Ok(Some(Added {
-            descriptor: Descriptor::new(media_type, size, digest),
-            diff_id,
-            bytes,
-        }))
+        Ok(Some(Added { descriptor: Descriptor::new(media_type, size, digest), diff_id, bytes }))
     }
 
     fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, what: &str) -> Result<u64, Error> {
@@ -211,21 +185,12 @@ impl<'a> Intake<'a> {
         fs::set_permissions(rootfs, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .doing("set the mode of", rootfs)?;
         let folder = File::open(rootfs).doing("open", rootfs)?.into();
-        let refused = |(entry, refusal)| Error::Entry {
-            layer: what.to_owned(),
-            entry,
-            refusal,
-        };
+        let refused = |(entry, refusal)| Error::Entry { layer: what.to_owned(), entry, refusal };
         let unpacked = unpack::unpack(stream, folder, self.store.flavour(), self.store.limits).map_err(refused)?;
         let limits = self.store.limits;
         drain(stream, limits).map_err(|refusal| refused(("(the end)".into(), refusal)))?;
         self.skipped.extend(unpacked.skipped);
-        tracing::debug!(
-            layer = what,
-            entries = unpacked.entries,
-            bytes = unpacked.bytes,
-            "unpacked"
-        );
+        tracing::debug!(layer = what, entries = unpacked.entries, bytes = unpacked.bytes, "unpacked");
         Ok(unpacked.bytes)
     }
 
@@ -306,31 +271,17 @@ impl Expected {
         let what = || self.what.clone();
         if let Some((expected, promised)) = self.blob {
             if size != promised {
-                let actual = if size > promised {
-                    "more".to_owned()
-                } else {
-                    size.to_string()
-                };
-                return Err(Error::WrongSize {
-                    what: what(),
-                    expected: promised,
-                    actual,
-                });
+                let actual = if size > promised { "more".to_owned() } else { size.to_string() };
+                return Err(Error::WrongSize { what: what(), expected: promised, actual });
             }
             if blob != expected {
-                return Err(Error::WrongDigest {
-                    what: what(),
-                    expected,
-                    actual: blob,
-                });
+                return Err(Error::WrongDigest { what: what(), expected, actual: blob });
             }
         }
         match (self.diff_id, diff_id) {
-            (Some(expected), Some(actual)) if expected != actual => Err(Error::WrongDiffId {
-                what: what(),
-                expected,
-                actual,
-            }),
+            (Some(expected), Some(actual)) if expected != actual => {
+                Err(Error::WrongDiffId { what: what(), expected, actual })
+            }
             (expected, actual) => Ok(actual.or(expected).unwrap_or(blob)),
         }
     }

@@ -29,34 +29,22 @@ fn demo_is_made_once_and_is_reproducible(host: &Host) {
     assert_eq!(first.names, ["demo:latest"]);
     assert_eq!(first.config.config().as_ref().unwrap().cmd().as_ref().unwrap(), &["sh"]);
     let root = &first.layers[0];
-    let output = host
-        .run(host.command(root.join("bin/busybox")).args(["echo", "runs"]))
-        .ok();
+    let output = host.run(host.command(root.join("bin/busybox")).args(["echo", "runs"])).ok();
     assert_eq!(output, "runs\n");
     assert_eq!(std::fs::read_link(root.join("bin/ls")).unwrap(), Path::new("busybox"));
     use std::os::unix::fs::PermissionsExt;
-    assert_eq!(
-        std::fs::metadata(root.join("tmp")).unwrap().permissions().mode() & 0o7777,
-        0o1777
-    );
+    assert_eq!(std::fs::metadata(root.join("tmp")).unwrap().permissions().mode() & 0o7777, 0o1777);
 }
 
 /// An image of a busybox root, imported and copied out by skopeo as `kind` (`oci:…`, `docker-archive:…`).
 fn copied_out(host: &Host, kind: &str) -> (Store, PathBuf) {
     let store = open(host, "first");
     let root = host.busybox_root("rootfs");
-    store
-        .import(Source::Path(&root), Some(&"box:1".parse().unwrap()), Default::default())
-        .unwrap();
+    store.import(Source::Path(&root), Some(&"box:1".parse().unwrap()), Default::default()).unwrap();
     let copy = host.path("copy");
     let from = format!("oci:{}:box:1", store.images_dir().display());
     let to = format!("{kind}:{}:box:2", copy.display());
-    let _output = host
-        .run(
-            host.command("/usr/bin/skopeo")
-                .args(["--insecure-policy", "copy", &from, &to]),
-        )
-        .ok();
+    let _output = host.run(host.command("/usr/bin/skopeo").args(["--insecure-policy", "copy", &from, &to])).ok();
     (store, copy)
 }
 
@@ -69,9 +57,7 @@ fn an_oci_layout_of_skopeo_is_loaded_and_read_back(host: &Host) {
     assert_eq!(image.id, first.resolve("box:1").unwrap().id);
     assert!(image.layers[0].join("bin/sh").exists());
     let inspect = format!("oci:{}:box:2", store.images_dir().display());
-    let output = host
-        .run(host.command("/usr/bin/skopeo").args(["inspect", &inspect]))
-        .ok();
+    let output = host.run(host.command("/usr/bin/skopeo").args(["inspect", &inspect])).ok();
     assert!(output.contains(&image.manifest.to_string()), "{output}");
 }
 
@@ -80,30 +66,17 @@ fn a_docker_archive_of_skopeo_is_loaded(host: &Host) {
     let store = open(host, "second");
     store.load(Source::Path(&copy)).unwrap();
     let image = store.resolve("box:2").unwrap();
-    assert_eq!(
-        image.layers[0].file_name(),
-        first.resolve("box:1").unwrap().layers[0].file_name()
-    );
+    assert_eq!(image.layers[0].file_name(), first.resolve("box:1").unwrap().layers[0].file_name());
     assert!(matches!(store.resolve("box:1"), Err(Error::NoSuchImage { .. })));
 }
 
 fn umoci_unpacks_the_store(host: &Host) {
     let store = open(host, "store");
     store
-        .import(
-            Source::Path(&host.busybox_root("rootfs")),
-            Some(&"box".parse().unwrap()),
-            Default::default(),
-        )
+        .import(Source::Path(&host.busybox_root("rootfs")), Some(&"box".parse().unwrap()), Default::default())
         .unwrap();
     let image = format!("{}:box:latest", store.images_dir().display());
     let bundle = host.path("bundle");
-    let _output = host
-        .run(
-            host.command("/usr/bin/umoci")
-                .args(["unpack", "--image", &image])
-                .arg(&bundle),
-        )
-        .ok();
+    let _output = host.run(host.command("/usr/bin/umoci").args(["unpack", "--image", &image]).arg(&bundle)).ok();
     assert!(bundle.join("rootfs/bin/busybox").exists());
 }

@@ -159,4 +159,3 @@ impl Drop for RawMode {
         let _closed_already = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
     }
 }
-

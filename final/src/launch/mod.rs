@@ -47,7 +47,8 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
-    let running = spawn(&clone, || child::enter(&prepared, launch.overlay)).map_err(|error| explain(error, launch.overlay))?;
+    let running =
+        spawn(&clone, || child::enter(&prepared, launch.overlay)).map_err(|error| explain(error, launch.overlay))?;
     let told = on_running(&running);
     let status = match console {
         Some(console) => console.relay(&running, signals),
@@ -60,7 +61,8 @@ pub fn launch(
 fn explain(error: Error, overlay: &Overlay) -> anyhow::Error {
     match &error {
         Error::Execute { doing, on, errno } => {
-            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, overlay.as_fd()).into()
+            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, overlay.as_fd())
+                .into()
         }
         _ => error.into(),
     }

@@ -50,12 +50,7 @@ struct Before {
 
 impl<R: Read> Members<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            left: 0,
-            padding: 0,
-            forward: read_over,
-        }
+        Self { reader, left: 0, padding: 0, forward: read_over }
     }
 
     /// The stream, after the last member.
@@ -70,11 +65,7 @@ impl<R: Read> Members<R> {
             self.skip()?;
             let Some(header) = self.header()? else {
                 return match before {
-                    Before {
-                        name: None,
-                        link: None,
-                        extended: None,
-                    } => Ok(None),
+                    Before { name: None, link: None, extended: None } => Ok(None),
                     _ => Err(Refusal::Truncated),
                 };
             };
@@ -126,12 +117,8 @@ impl<R: Read> Members<R> {
 
     /// The next `size` bytes are a member's content.
     fn content(&mut self, size: u64) -> Result<(), Refusal> {
-        const SIZE: Refusal = Refusal::Header {
-            why: "the size is no size",
-        };
-        size.checked_add(BLOCK as u64)
-            .filter(|size| *size < i64::MAX as u64)
-            .ok_or(SIZE)?;
+        const SIZE: Refusal = Refusal::Header { why: "the size is no size" };
+        size.checked_add(BLOCK as u64).filter(|size| *size < i64::MAX as u64).ok_or(SIZE)?;
         self.left = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
         Ok(())
@@ -144,11 +131,7 @@ impl<R: Read> Members<R> {
             return Ok(());
         }
         let skipped = (self.forward)(&mut self.reader, rest)?;
-        if skipped == rest {
-            Ok(())
-        } else {
-            Err(Refusal::Truncated)
-        }
+        if skipped == rest { Ok(()) } else { Err(Refusal::Truncated) }
     }
 
     /// The next header whose checksum is right; `None` for a block of zeros or the stream's end.
@@ -158,19 +141,10 @@ impl<R: Read> Members<R> {
             return Ok(None);
         }
         let bytes = header.as_bytes().iter().enumerate();
-        let sum: u32 = bytes
-            .map(|(at, byte)| {
-                if (148..156).contains(&at) {
-                    u32::from(b' ')
-                } else {
-                    u32::from(*byte)
-                }
-            })
-            .sum();
+        let sum: u32 =
+            bytes.map(|(at, byte)| if (148..156).contains(&at) { u32::from(b' ') } else { u32::from(*byte) }).sum();
         if header.cksum().ok() != Some(sum) {
-            return Err(Refusal::Header {
-                why: "the checksum is wrong",
-            });
+            return Err(Refusal::Header { why: "the checksum is wrong" });
         }
         Ok(Some(header))
     }
@@ -210,9 +184,7 @@ impl<R: Read> Members<R> {
 
     /// The map of an old GNU sparse file: four pieces in the header, 21 in each block after it.
     fn read_sparse_map(&mut self, header: &Header, member: &mut Member) -> Result<(), Refusal> {
-        const WRONG: Refusal = Refusal::Header {
-            why: "the map of the sparse file is wrong",
-        };
+        const WRONG: Refusal = Refusal::Header { why: "the map of the sparse file is wrong" };
         let gnu = header.as_gnu().ok_or(WRONG)?;
         let mut pieces = Vec::new();
         add_pieces(&mut pieces, &gnu.sparse).ok_or(WRONG)?;
@@ -244,12 +216,7 @@ impl Members<File> {
             let to = here.saturating_add(bytes).min(end);
             Ok(file.seek(SeekFrom::Start(to))? - here)
         };
-        Self {
-            reader,
-            left: 0,
-            padding: 0,
-            forward,
-        }
+        Self { reader, left: 0, padding: 0, forward }
     }
 }
 
@@ -257,9 +224,7 @@ fn read_over<R: Read>(reader: &mut R, bytes: u64) -> io::Result<u64> {
     io::copy(&mut reader.take(bytes), &mut io::sink())
 }
 
-const WRONG_NUMBER: Refusal = Refusal::Header {
-    why: "a number is no number",
-};
+const WRONG_NUMBER: Refusal = Refusal::Header { why: "a number is no number" };
 
 /// Appends the pieces; `None` unless each comes after the one before it.
 fn add_pieces(pieces: &mut Vec<(u64, u64)>, headers: &[GnuSparseHeader]) -> Option<()> {
@@ -278,18 +243,14 @@ fn add_pieces(pieces: &mut Vec<(u64, u64)>, headers: &[GnuSparseHeader]) -> Opti
 fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::Header {
-            why: "it has two extended headers of one kind",
-        }),
+        Some(_) => Err(Refusal::Header { why: "it has two extended headers of one kind" }),
     }
 }
 
 /// A GNU long name and a PAX path for one entry: tools disagree about which counts.
 fn exclusive<T>(gnu: Option<T>, pax: Option<T>) -> Result<Option<T>, Refusal> {
     match (gnu, pax) {
-        (Some(_), Some(_)) => Err(Refusal::Header {
-            why: "it has two long names",
-        }),
+        (Some(_), Some(_)) => Err(Refusal::Header { why: "it has two long names" }),
         (gnu, pax) => Ok(gnu.or(pax)),
     }
 }

@@ -116,11 +116,7 @@ fn printable(name: &[u8]) -> String {
 
 /// Names the place of an error that has no entry of its own.
 fn after(name: &str) -> String {
-    if name.is_empty() {
-        "(the first)".into()
-    } else {
-        format!("(after {name})")
-    }
+    if name.is_empty() { "(the first)".into() } else { format!("(after {name})") }
 }
 
 struct Unpacker<'a, S> {
@@ -138,9 +134,7 @@ impl<S: Stream> Unpacker<'_, S> {
     fn entry(&mut self, member: Member) -> Result<(), Refusal> {
         self.done.entries += 1;
         if self.done.entries > self.limits.entries {
-            return Err(Refusal::TooManyEntries {
-                limit: self.limits.entries,
-            });
+            return Err(Refusal::TooManyEntries { limit: self.limits.entries });
         }
         self.check_size(member.size)?;
         let path = LayerPath::check(&member.name, self.limits.depth)?;
@@ -209,21 +203,14 @@ impl<S: Stream> Unpacker<'_, S> {
                     return Err(Refusal::SymlinkEmpty);
                 }
                 let target = CString::new(&*member.link).map_err(|_| Refusal::ZeroByte)?;
-                self.create(
-                    folder,
-                    name,
-                    || symlinkat(&*target, folder, name),
-                    "make the symbolic link",
-                )?;
+                self.create(folder, name, || symlinkat(&*target, folder, name), "make the symbolic link")?;
                 self.attributes(member).apply_at(folder, name, &mut self.done.skipped)
             }
             EntryType::Fifo => self.node(member, folder, name, SFlag::S_IFIFO),
             EntryType::Char => self.node(member, folder, name, SFlag::S_IFCHR),
             EntryType::Block => self.node(member, folder, name, SFlag::S_IFBLK),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(member, folder, name),
-            kind => Err(Refusal::Kind {
-                kind: kind.as_byte().into(),
-            }),
+            kind => Err(Refusal::Kind { kind: kind.as_byte().into() }),
         }
     }
 
@@ -254,12 +241,7 @@ impl<S: Stream> Unpacker<'_, S> {
         let before = look(folder, name)?;
         let deleted_below = before.is_some_and(|stat| is_whiteout(&stat));
         if !before.is_some_and(|stat| is_kind(&stat, SFlag::S_IFDIR)) {
-            self.create(
-                folder,
-                name,
-                || mkdirat(folder, name, Mode::S_IRWXU),
-                "make the directory",
-            )?;
+            self.create(folder, name, || mkdirat(folder, name, Mode::S_IRWXU), "make the directory")?;
         }
         let made = open_in(folder, name).while_("open the directory")?;
         if deleted_below {
@@ -300,9 +282,7 @@ impl<S: Stream> Unpacker<'_, S> {
         // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is a second name of the symbolic link itself.
         let link = || linkat(&from, to_name, folder, name, AtFlags::empty());
         match self.create(folder, name, link, "make the hard link") {
-            Err(Refusal::Kernel {
-                errno: Errno::ENOENT, ..
-            }) => Err(Refusal::LinkMissing { target: target() }),
+            Err(Refusal::Kernel { errno: Errno::ENOENT, .. }) => Err(Refusal::LinkMissing { target: target() }),
             result => result,
         }
     }
@@ -323,21 +303,14 @@ impl<S: Stream> Unpacker<'_, S> {
             return Ok(());
         }
         let device = makedev(major.into(), minor.into());
-        self.create(
-            folder,
-            name,
-            || mknodat(folder, name, kind, Mode::empty(), device),
-            "make the device or fifo",
-        )?;
+        self.create(folder, name, || mknodat(folder, name, kind, Mode::empty(), device), "make the device or fifo")?;
         self.attributes(member).apply_at(folder, name, &mut self.done.skipped)
     }
 
     fn file(&mut self, member: &Member, folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let mut file: File = self
-            .create(folder, name, || openat(folder, name, flags, mode), "make the file")?
-            .into();
+        let mut file: File = self.create(folder, name, || openat(folder, name, flags, mode), "make the file")?.into();
         match &member.sparse {
             None => self.copy(&mut file, member.size)?,
             Some(pieces) => self.copy_sparse(&mut file, pieces, member.size)?,
@@ -376,16 +349,12 @@ impl<S: Stream> Unpacker<'_, S> {
     /// Before anything of the entry is made: its size, and what has been read so far.
     fn check_size(&mut self, size: u64) -> Result<(), Refusal> {
         let (bytes, compressed) = self.members.get_mut().passed();
-        self.limits
-            .check_bytes(self.done.bytes.max(bytes).saturating_add(size))?;
+        self.limits.check_bytes(self.done.bytes.max(bytes).saturating_add(size))?;
         self.limits.check_ratio(bytes, compressed)
     }
 
     fn attributes<'m>(&self, member: &'m Member) -> Attributes<'m> {
-        Attributes {
-            member,
-            flavour: self.flavour,
-        }
+        Attributes { member, flavour: self.flavour }
     }
 
     /// The times of the directories, now that nothing more is made in them.
@@ -401,10 +370,7 @@ impl<S: Stream> Unpacker<'_, S> {
                 // A later entry has replaced it, or a folder above it.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
                 Err(errno) => {
-                    return Err(Refusal::Kernel {
-                        doing: "open a directory again",
-                        errno,
-                    });
+                    return Err(Refusal::Kernel { doing: "open a directory again", errno });
                 }
             }
         }
@@ -418,8 +384,5 @@ fn make_opaque(folder: &OwnedFd, flavour: Flavour) -> Result<(), Refusal> {
 
 fn writing(error: io::Error) -> Refusal {
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-    Refusal::Kernel {
-        doing: "write the file",
-        errno,
-    }
+    Refusal::Kernel { doing: "write the file", errno }
 }

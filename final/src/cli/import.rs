@@ -1,0 +1,40 @@
+//! `tara import`.
+
+use super::load::{input, report_skipped};
+use super::print;
+use crate::engine::Engine;
+use anyhow::{Context, Result};
+use clap::Args;
+use oci_spec::image::{Config, ConfigBuilder};
+use std::path::Path;
+use step07_images::{Reference, Source};
+
+/// Make an image of a file system: a directory, or a tarball (plain, gzip or zstd).
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The directory or tarball; `-` for standard input.
+    #[arg(value_name = "PATH|-")]
+    source: String,
+    /// The image's name.
+    #[arg(value_name = "NAME[:TAG]")]
+    name: Option<Reference>,
+}
+
+impl Import {
+    pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let (store, name) = (engine.store(), self.name.as_ref());
+        let loaded = match self.source.as_str() {
+            "-" => store.import(Source::Stream(&mut input()?), name, config()?),
+            path => store.import(Source::Path(Path::new(path)), name, config()?),
+        };
+        let loaded = loaded.with_context(|| format!("cannot import `{}`", self.source))?;
+        loaded.images.iter().for_each(|image| print(&format!("{}\n", image.id)));
+        report_skipped(&loaded);
+        Ok(0)
+    }
+}
+
+/// A file system says nothing about what to run: its shell is the best guess, and the command line overrides it.
+fn config() -> Result<Config> {
+    Ok(ConfigBuilder::default().cmd(vec!["sh".to_owned()]).build()?)
+}

@@ -1,0 +1,289 @@
+//! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
+
+use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::dirs::Dirs;
+use crate::launch::{Launch, launch};
+use crate::reclaim::{kill, put_to_rest, reclaim};
+use crate::report::Refusal;
+use crate::rootless::Privilege;
+use crate::spec::{self, Arguments};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::sys::wait::WaitStatus;
+use oci_spec::runtime::Spec;
+use std::fs::DirBuilder;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use step02_pid_ns::{ForwardedSignals, Running};
+use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
+use step06_capabilities::User;
+use step07_images::{Digest, Error as ImageError, Image, Reference, Removed, Store};
+use sys::process::exit_code;
+
+/// An engine on its two directories.
+#[derive(Debug)]
+pub struct Engine {
+    dirs: Dirs,
+    store: Store,
+    privilege: Privilege,
+}
+
+/// What `run` is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// The image's name or id.
+    pub image: String,
+    /// The container's name, if one was chosen.
+    pub name: Option<String>,
+    /// The host name inside; the short id when none was chosen.
+    pub hostname: Option<String>,
+    /// `USER[:GROUP]` in place of the image's.
+    pub user: Option<String>,
+    /// Volumes and the like, on top of what every container has.
+    pub mounts: Vec<Mount>,
+    /// Whether the container is removed when it ends.
+    pub auto_remove: bool,
+    /// Whether PID 1 is an init of ours.
+    pub init: bool,
+    /// Whether standard input is passed on.
+    pub interactive: bool,
+    /// What the specification is built from; mounts and the host name are filled in by the engine.
+    pub arguments: Arguments,
+}
+
+impl Engine {
+    /// Opens the engine; as an ordinary user this process becomes root of a user namespace.
+    ///
+    /// # Errors
+    /// Where user namespaces are forbidden; when the state directories cannot be made.
+    pub fn open(root: Option<&Path>, run: Option<&Path>) -> Result<Self> {
+        let dirs = Dirs::choose(root, run, nix::unistd::geteuid())?;
+        let privilege = Privilege::acquire()?;
+        let store = Store::open(&dirs.root).context("cannot open the store of images")?;
+        Ok(Self { dirs, store, privilege })
+    }
+
+    /// Where it keeps everything.
+    #[must_use]
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    /// Its images.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What it may do here.
+    #[must_use]
+    pub fn privilege(&self) -> Privilege {
+        self.privilege
+    }
+
+    /// Finds an image; `demo` is made when it is not there.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn image(&self, reference: &str) -> Result<Image> {
+        match self.store.resolve(reference) {
+            Err(ImageError::NoSuchImage { .. }) if is_demo(reference) => Ok(self.store.ensure_demo()?),
+            image => Ok(image?),
+        }
+    }
+
+    /// Runs a container in the foreground and returns its exit code.
+    ///
+    /// # Errors
+    /// What kept its program from running; nothing of the container is left then.
+    pub fn run(&self, request: &RunRequest) -> Result<u8> {
+        // From here on signals are the container's: none may end us between its parts.
+        let signals = ForwardedSignals::block()?;
+        let image = self.image(&request.image)?;
+        let id = new_id()?;
+        let lock = Lock::create(&self.dirs, &id)?;
+        match self.run_locked(request, &image, &id, &signals) {
+            Ok((record, code)) => {
+                self.end(&record, lock)?;
+                Ok(code)
+            }
+            Err(error) => {
+                let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
+                let error = error.context(format!("cannot start container `{called}`"));
+                // What failed first is what the user has to know; what stays, `system check` names.
+                Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                    Ok(()) => error,
+                    Err(leftover) => error.context(format!("{leftover:#}")),
+                })
+            }
+        }
+    }
+
+    fn run_locked(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        signals: &ForwardedSignals,
+    ) -> Result<(Record, u8)> {
+        let name = claim_name(&self.dirs, id, request.name.as_deref())?;
+        let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
+        let mut record = self.record(request, image, id, name, &overlay)?;
+        record.write(&self.dirs)?;
+
+        let what = Launch {
+            spec: &record.spec,
+            overlay: &overlay,
+            init: request.init,
+            interactive: request.interactive,
+            privilege: self.privilege,
+        };
+        let mut started = None;
+        let status = launch(&what, signals, |running| {
+            let state = state_of(running)?;
+            started = Some(state.started);
+            state.write(&self.dirs, id)
+        })?;
+        let code = code(status)?;
+        record.exit = Some(Exit { code, started, finished: Timestamp::now() });
+        Ok((record, code))
+    }
+
+    /// Makes the folders of the container's own layer and mounts the overlay.
+    fn overlay(&self, id: &str, lower: &[std::path::PathBuf], volatile: bool) -> Result<Overlay> {
+        let folder = self.dirs.container(id);
+        let (upper, work) = (folder.join("diff"), folder.join("work"));
+        for (path, mode) in [(&folder, 0o700), (&upper, 0o755), (&work, 0o700)] {
+            let made = DirBuilder::new().mode(mode).create(path);
+            made.with_context(|| format!("make `{}`", path.display()))?;
+        }
+        let userxattr = self.privilege.in_user_namespace;
+        Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
+    }
+
+    fn record(&self, request: &RunRequest, image: &Image, id: &str, name: String, overlay: &Overlay) -> Result<Record> {
+        Ok(Record {
+            spec: self.spec(request, image, id, overlay)?,
+            id: id.to_owned(),
+            name,
+            image: request.image.clone(),
+            image_id: image.id.to_string(),
+            layers: image.layers.clone(),
+            created: Timestamp::now(),
+            auto_remove: request.auto_remove,
+            init: request.init,
+            interactive: request.interactive,
+            network: if request.arguments.own_network { "none" } else { "host" }.to_owned(),
+            exit: None,
+        })
+    }
+
+    /// The user is looked up in the container's own files, so the overlay comes before the specification.
+    fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
+        let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
+        let user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
+        let mut arguments = request.arguments.clone();
+        arguments.hostname = request.hostname.clone().unwrap_or_else(|| id.chars().take(12).collect());
+        arguments.mounts = self.mounts(request);
+        spec::build(&image.config, &arguments, &user)
+    }
+
+    fn mounts(&self, request: &RunRequest) -> Vec<Mount> {
+        let setting = Setting {
+            in_user_namespace: self.privilege.in_user_namespace,
+            has_tty_group: self.privilege.has_many_users,
+            own_network: request.arguments.own_network,
+            ..Setting::default()
+        };
+        let mut own = request.mounts.clone();
+        // The outer mount first, or it would cover the inner one.
+        own.sort_by_key(|mount| mount.destination.components().count());
+        // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
+        let mut mounts = defaults(&setting);
+        mounts.retain(|default| !own.iter().any(|mount| mount.destination == default.destination));
+        mounts.extend(own);
+        mounts
+    }
+
+    /// After the end: `--rm` removes everything, else the record stays and says how it ended.
+    fn end(&self, record: &Record, lock: Lock) -> Result<()> {
+        if record.auto_remove {
+            return reclaim(&self.dirs, &record.id, Some(lock));
+        }
+        record.write(&self.dirs)?;
+        put_to_rest(&self.dirs, &record.id, lock)
+    }
+
+    /// Removes a container; with `force` also one that runs.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a running one without `force`, and for none.
+    pub fn remove(&self, reference: &str, force: bool) -> Result<()> {
+        let id = crate::container::find_id(&self.dirs, reference)?;
+        let running = Container::read(&self.dirs, &id).map(|container| container.status);
+        match running {
+            Some(Status::Running(state)) if force => {
+                kill(&state)?;
+                self.wait_until_dead(&id)?;
+            }
+            Some(Status::Running(_) | Status::Starting) => {
+                let what = format!("cannot remove the running container `{reference}`");
+                return Err(Refusal::new(what)
+                    .help("end its program first, or force it with `tara rm -f`")
+                    .code(1)
+                    .into());
+            }
+            Some(Status::Abandoned(Some(state))) => kill(&state)?,
+            _ => {}
+        }
+        let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
+        reclaim(&self.dirs, &id, lock)
+    }
+
+    /// The supervisor sees the end of its program, writes it down and lets go of the lock.
+    fn wait_until_dead(&self, id: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Lock::of_the_dead(&self.dirs, id).is_err() {
+            if Instant::now() > deadline {
+                return Err(still_alive(id));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Removes an image or one of its names.
+    ///
+    /// # Errors
+    /// As [`Store::remove`].
+    pub fn remove_image(&self, reference: &str, force: bool) -> Result<Removed> {
+        let containers = Container::all(&self.dirs)?;
+        let users = |image: &Digest| {
+            let of_image = containers.iter().filter(|container| container.record.image_id == image.to_string());
+            of_image.map(|container| container.record.id.chars().take(12).collect()).collect()
+        };
+        Ok(self.store.remove(reference, force, &users)?)
+    }
+}
+
+fn still_alive(reference: &str) -> anyhow::Error {
+    Refusal::new(format!("container `{reference}` does not end")).code(1).into()
+}
+
+fn is_demo(reference: &str) -> bool {
+    let demo = step07_images::demo::NAME.parse::<Reference>();
+    matches!((reference.parse::<Reference>(), demo), (Ok(wanted), Ok(demo)) if wanted == demo)
+}
+
+fn state_of(running: &Running) -> Result<State> {
+    let pid = running.host_pid();
+    // A child that we have not waited for is in /proc even when it has ended.
+    let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
+    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })
+}
+
+fn code(status: WaitStatus) -> Result<u8> {
+    exit_code(status).context("the program did not end")
+}
