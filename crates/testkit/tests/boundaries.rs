@@ -98,11 +98,9 @@ fn collect(tokens: TokenStream, test: bool, words: &mut Vec<Word>) {
                 marked &= group.delimiter() != Delimiter::Brace;
             }
             TokenTree::Punct(punct) => marked &= punct.as_char() != ';',
-            TokenTree::Ident(_) | TokenTree::Literal(_) => words.push(Word {
-                text: token.to_string(),
-                line: token.span().start().line,
-                test: test || marked,
-            }),
+            TokenTree::Ident(_) | TokenTree::Literal(_) => {
+                words.push(Word { text: token.to_string(), line: token.span().start().line, test: test || marked })
+            }
         }
     }
 }
@@ -121,9 +119,7 @@ fn other_steps(path: &str, words: &[Word]) -> Vec<String> {
     let own = step(path);
     let composes = own.is_some() && (path.ends_with("/src/main.rs") || path.contains("/tests/"));
     let allowed = |named: u8| own.is_some_and(|own| named == own || composes && named < own);
-    let wrong = words
-        .iter()
-        .filter(|word| step(&word.text).is_some_and(|named| !allowed(named)));
+    let wrong = words.iter().filter(|word| step(&word.text).is_some_and(|named| !allowed(named)));
     let why = if composes {
         "a step is built on earlier steps only"
     } else {
@@ -138,9 +134,7 @@ fn unsafe_code(path: &str, words: &[Word]) -> Vec<String> {
     }
     let allowed = usize::from(path == CALL_SITE);
     let found = words.iter().filter(|word| word.text == "unsafe").skip(allowed);
-    found
-        .map(|word| complaint(path, word, "unsafe code belongs into crates/sys"))
-        .collect()
+    found.map(|word| complaint(path, word, "unsafe code belongs into crates/sys")).collect()
 }
 
 fn architectures(path: &str, words: &[Word]) -> Vec<String> {
