@@ -113,7 +113,7 @@ impl<'a> Intake<'a> {
             Some(_) => None,
             None => Some(File::create(&incoming).doing("create", &incoming)?),
         };
-        let most = expected.blob.map_or(u64::MAX, |(_, size)| size + 1);
+        let most = expected.blob.map_or(u64::MAX, |(_, size)| size.saturating_add(1));
         let blob = Hashing::new(Tee {
             reader: reader.take(most),
             copy,
@@ -127,7 +127,10 @@ impl<'a> Intake<'a> {
         let bytes = if whole {
             None
         } else {
-            Some(self.unpack(&mut stream, &rootfs, &expected.what)?)
+            let unpacked = self.unpack(&mut stream, &rootfs, &expected.what);
+            // A stream that was cut because it is too long looks truncated; the lie about its size is the reason.
+            expected.check_size(stream.passed().1, true)?;
+            Some(unpacked?)
         };
         let (blob, size, diff_id) = stream
             .finish(whole)
@@ -294,7 +297,8 @@ impl<'a> Intake<'a> {
 
 impl Drop for Intake<'_> {
     fn drop(&mut self) {
-        if !self.committed && !(self.layers.is_empty() && self.blobs.is_empty()) {
+        let brought_something = !self.layers.is_empty() || !self.blobs.is_empty();
+        if brought_something && !self.committed {
             // What cannot be taken back now is a leftover that `check` names.
             let _left = self.take_back();
         }
@@ -302,28 +306,37 @@ impl Drop for Intake<'_> {
 }
 
 impl Expected {
+    /// Compares the bytes read with the promised size; before the end (`partly`) there may be fewer.
+    fn check_size(&self, size: u64, partly: bool) -> Result<(), Error> {
+        let Some((_, expected)) = self.blob else {
+            return Ok(());
+        };
+        if size == expected || (partly && size < expected) {
+            return Ok(());
+        }
+        let actual = if size > expected {
+            "more".to_owned()
+        } else {
+            size.to_string()
+        };
+        Err(Error::WrongSize {
+            what: self.what.clone(),
+            expected,
+            actual,
+        })
+    }
+
     fn check(&self, blob: Digest, size: u64, diff_id: Option<Digest>) -> Result<Digest, Error> {
         let what = || self.what.clone();
-        if let Some((expected, promised)) = self.blob {
-            if size != promised {
-                let actual = if size > promised {
-                    "more".to_owned()
-                } else {
-                    size.to_string()
-                };
-                return Err(Error::WrongSize {
-                    what: what(),
-                    expected: promised,
-                    actual,
-                });
-            }
-            if blob != expected {
-                return Err(Error::WrongDigest {
-                    what: what(),
-                    expected,
-                    actual: blob,
-                });
-            }
+        self.check_size(size, false)?;
+        if let Some((expected, _)) = self.blob
+            && blob != expected
+        {
+            return Err(Error::WrongDigest {
+                what: what(),
+                expected,
+                actual: blob,
+            });
         }
         match (self.diff_id, diff_id) {
             (Some(expected), Some(actual)) if expected != actual => Err(Error::WrongDiffId {

@@ -118,6 +118,12 @@ impl<R: Read> Members<R> {
         if header.as_bytes()[156] == 0 && member.name.ends_with(b"/") {
             member.kind = EntryType::Directory;
         }
+        // Go takes such an entry to have no content, other readers skip it: the next header would be another one.
+        if self.left > 0 && is_header_only(member.kind) {
+            return Err(Refusal::Header {
+                why: "only a file can have content",
+            });
+        }
         if member.kind.is_gnu_sparse() {
             self.read_sparse_map(header, &mut member)?;
         }
@@ -154,8 +160,11 @@ impl<R: Read> Members<R> {
     /// The next header whose checksum is right; `None` for a block of zeros or the stream's end.
     fn header(&mut self) -> Result<Option<Header>, Refusal> {
         let mut header = Header::new_old();
-        if !self.block(header.as_mut_bytes())? || header.as_bytes().iter().all(|byte| *byte == 0) {
+        if !self.block(header.as_mut_bytes())? {
             return Ok(None);
+        }
+        if is_zero(header.as_bytes()) {
+            return self.end().map(|()| None);
         }
         let bytes = header.as_bytes().iter().enumerate();
         let sum: u32 = bytes
@@ -173,6 +182,18 @@ impl<R: Read> Members<R> {
             });
         }
         Ok(Some(header))
+    }
+
+    /// After one block of zeros comes another, or nothing. Readers disagree about what else could follow: docker refuses it, GNU
+    /// tar stops, others read on.
+    fn end(&mut self) -> Result<(), Refusal> {
+        let mut second = [0; BLOCK];
+        if self.block(&mut second)? && !is_zero(&second) {
+            return Err(Refusal::Header {
+                why: "a single block of zeros is before it",
+            });
+        }
+        Ok(())
     }
 
     /// Fills `block`; `false` when the stream had ended before it.
@@ -255,6 +276,15 @@ impl Members<File> {
 
 fn read_over<R: Read>(reader: &mut R, bytes: u64) -> io::Result<u64> {
     io::copy(&mut reader.take(bytes), &mut io::sink())
+}
+
+fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+fn is_header_only(kind: EntryType) -> bool {
+    use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+    matches!(kind, Link | Symlink | Char | Block | Directory | Fifo)
 }
 
 const WRONG_NUMBER: Refusal = Refusal::Header {
