@@ -20,6 +20,7 @@ testkit::suite! {
     an_oci_layout_of_skopeo_is_loaded_and_read_back: [Need::Root, BUSYBOX, SKOPEO],
     a_docker_archive_of_skopeo_is_loaded: [Need::Root, BUSYBOX, SKOPEO],
     umoci_unpacks_the_store: [Need::Root, BUSYBOX, UMOCI],
+    a_nested_index_gives_this_platforms_image: [],
     an_image_is_found_by_name_digest_and_id: [],
     a_name_moves_to_the_newer_image: [],
     removing_a_name_keeps_the_image_until_the_last: [],
@@ -301,4 +302,30 @@ fn demo_without_busybox_runs_the_hosts_own_shell(host: &Host) {
         .into_iter()
         .rev()
         .for_each(|busybox| nix::mount::umount(busybox).unwrap());
+}
+
+fn a_nested_index_gives_this_platforms_image(host: &Host) {
+    let store = open(host, "root");
+    let blob = Blob::gzip(&Layer::default().file("f", b"ours").end());
+    let from = layout(&host.path("layout"), "box", &[blob]);
+    let index = std::fs::read_to_string(from.join("index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let mut ours = index["manifests"][0].clone();
+    ours["platform"] = serde_json::json!({"os": "linux", "architecture": sys::arch::OCI_ARCHITECTURE});
+    // First the image of a machine that is not this one, whose manifest is not even there.
+    let other = serde_json::json!({
+        "mediaType": ours["mediaType"], "size": 2, "digest": Digest::of(b"other").to_string(),
+        "platform": {"os": "linux", "architecture": "mips64le"},
+    });
+    let nested = serde_json::json!({"schemaVersion": 2, "manifests": [other, ours]}).to_string();
+    let digest = Digest::of(nested.as_bytes());
+    std::fs::write(from.join("blobs/sha256").join(digest.hex()), &nested).unwrap();
+    let entry = &mut index["manifests"][0];
+    entry["mediaType"] = "application/vnd.docker.distribution.manifest.list.v2+json".into();
+    entry["digest"] = digest.to_string().into();
+    entry["size"] = nested.len().into();
+    std::fs::write(from.join("index.json"), index.to_string()).unwrap();
+    let image = store.load(Source::Path(&from)).unwrap().images.remove(0);
+    assert_eq!(image.names, ["box:latest"]);
+    assert_eq!(std::fs::read_to_string(image.layers[0].join("f")).unwrap(), "ours");
 }
