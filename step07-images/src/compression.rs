@@ -31,10 +31,7 @@ impl Compression {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => "compression with bzip2",
             _ => return Ok(Self::None),
         };
-        Err(Error::Compression {
-            what: what.to_owned(),
-            found: refused,
-        })
+        Err(Error::Compression { what: what.to_owned(), found: refused })
     }
 
     /// Refuses content that its media type does not announce: two tools that decide by different signs would see two images.
@@ -49,11 +46,7 @@ impl Compression {
         if self == announced {
             return Ok(());
         }
-        Err(Error::MediaType {
-            what: what.to_owned(),
-            media_type: name,
-            found: self.words(),
-        })
+        Err(Error::MediaType { what: what.to_owned(), media_type: name, found: self.words() })
     }
 
     /// The media type of a layer of this kind.

@@ -65,8 +65,7 @@ impl FromStr for Digest {
     /// Reads `sha256:` and 64 digits.
     fn from_str(text: &str) -> Result<Self, Error> {
         let hex = text.strip_prefix("sha256:");
-        hex.and_then(Self::from_hex)
-            .ok_or_else(|| Error::Digest { text: text.to_owned() })
+        hex.and_then(Self::from_hex).ok_or_else(|| Error::Digest { text: text.to_owned() })
     }
 }
 
@@ -95,20 +94,12 @@ pub(crate) struct Hashing<T> {
 impl<T> Hashing<T> {
     pub(crate) fn new(inner: T) -> Self {
         let hasher = Some(Sha256::new());
-        Self {
-            inner,
-            hasher,
-            count: 0,
-        }
+        Self { inner, hasher, count: 0 }
     }
 
     /// Counts only: for a stream whose digest is known from elsewhere.
     pub(crate) fn counting(inner: T) -> Self {
-        Self {
-            inner,
-            hasher: None,
-            count: 0,
-        }
+        Self { inner, hasher: None, count: 0 }
     }
 
     pub(crate) fn get_ref(&self) -> &T {
@@ -162,12 +153,7 @@ mod tests {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), empty);
         assert_eq!(empty.parse::<Digest>().unwrap(), Digest::of(b""));
-        for wrong in [
-            &empty.to_uppercase(),
-            "sha256:e3",
-            "md5:d41d8cd98f00b204e9800998ecf8427e",
-            &empty[7..],
-        ] {
+        for wrong in [&empty.to_uppercase(), "sha256:e3", "md5:d41d8cd98f00b204e9800998ecf8427e", &empty[7..]] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }
     }

@@ -25,11 +25,7 @@ pub enum Error {
     Ambiguous { prefix: String, count: usize },
     /// A system call or a file operation.
     #[error("{doing} `{}`: {}", path.display(), describe(source))]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
     /// A JSON document that is not what it should be.
     #[error("{what}: {source}")]
     Json { what: String, source: serde_json::Error },
@@ -44,49 +40,25 @@ pub enum Error {
     MissingMember { archive: String, member: String },
     /// An index without this machine's platform.
     #[error("no matching manifest for {wanted} in the index of `{image}`: it has {found}")]
-    NoMatchingManifest {
-        wanted: String,
-        image: String,
-        found: String,
-    },
+    NoMatchingManifest { wanted: String, image: String, found: String },
     /// Bytes that do not have the digest they were named by.
     #[error("{what}: the digest is {actual}, the manifest says {expected}")]
-    WrongDigest {
-        what: String,
-        expected: Digest,
-        actual: Digest,
-    },
+    WrongDigest { what: String, expected: Digest, actual: Digest },
     /// More or fewer bytes than promised.
     #[error("{what}: {actual} bytes, the manifest says {expected}")]
-    WrongSize {
-        what: String,
-        expected: u64,
-        actual: String,
-    },
+    WrongSize { what: String, expected: u64, actual: String },
     /// A layer whose uncompressed tar is not the one that the image's configuration names.
     #[error("{what}: the uncompressed layer is {actual}, the image's configuration says {expected}")]
-    WrongDiffId {
-        what: String,
-        expected: Digest,
-        actual: Digest,
-    },
+    WrongDiffId { what: String, expected: Digest, actual: Digest },
     /// A layer whose bytes are not of the kind that its media type says.
     #[error("{what}: the media type is `{media_type}`, the content is {found}")]
-    MediaType {
-        what: String,
-        media_type: String,
-        found: &'static str,
-    },
+    MediaType { what: String, media_type: String, found: &'static str },
     /// A compression that is not supported.
     #[error("{what}: {found} is not supported")]
     Compression { what: String, found: &'static str },
     /// An entry of a layer that is refused, or that cannot be made here.
     #[error("{layer}: entry `{entry}`: {refusal}")]
-    Entry {
-        layer: String,
-        entry: String,
-        refusal: Refusal,
-    },
+    Entry { layer: String, entry: String, refusal: Refusal },
     /// `remove` of an image that has several names, by its id.
     #[error("image {id} has several names: {names}")]
     SeveralNames { id: String, names: String },
@@ -100,18 +72,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::Io {
-            doing,
-            path: path.into(),
-            source: source.into(),
-        }
+        Self::Io { doing, path: path.into(), source: source.into() }
     }
 
     pub(crate) fn malformed(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Malformed {
-            what: what.into(),
-            why: why.into(),
-        }
+        Self::Malformed { what: what.into(), why: why.into() }
     }
 
     /// What the user can do about it; `None` when there is nothing but to read the message.

@@ -53,13 +53,8 @@ impl Image {
             id: Digest::try_from(manifest.config().digest())?,
             manifest: Digest::try_from(descriptor.digest())?,
             names,
-            layers: distinct(diff_ids(&config)?)
-                .into_iter()
-                .map(|id| layout.layer(id))
-                .collect(),
-            size: annotation(descriptor, UNPACKED)
-                .and_then(|size| size.parse().ok())
-                .unwrap_or(0),
+            layers: distinct(diff_ids(&config)?).into_iter().map(|id| layout.layer(id)).collect(),
+            size: annotation(descriptor, UNPACKED).and_then(|size| size.parse().ok()).unwrap_or(0),
             created: config.created().clone(),
             config,
         })

@@ -93,8 +93,7 @@ impl<'a> Intake<'a> {
         manifest.set_annotations(Some([(UNPACKED.to_owned(), unpacked.to_string())].into()));
         let names: Vec<_> = names.iter().filter(|name| name.digest().is_none()).map(Some).collect();
         let names = if names.is_empty() { vec![None] } else { names };
-        self.entries
-            .extend(names.into_iter().map(|name| renamed(&manifest, name)));
+        self.entries.extend(names.into_iter().map(|name| renamed(&manifest, name)));
     }
 
     /// Takes one layer: reads it once, and in that pass stores, hashes, decompresses, hashes and unpacks it.
@@ -114,11 +113,7 @@ impl<'a> Intake<'a> {
         };
         let mut stream = Layer::open(reader, copy, &expected)?;
         let rootfs = turn.path().join("rootfs");
-        let unpacked = if whole {
-            None
-        } else {
-            Some(self.unpack(&mut stream, &rootfs, &expected)?)
-        };
+        let unpacked = if whole { None } else { Some(self.unpack(&mut stream, &rootfs, &expected)?) };
         let compression = stream.compression();
         let (blob, size, diff_id) = stream.finish(whole).doing("read", &expected.what)?;
         let diff_id = expected.check(blob, size, diff_id)?;
@@ -131,11 +126,7 @@ impl<'a> Intake<'a> {
         let media_type = expected.media_type.unwrap_or_else(|| compression.media_type());
         let descriptor = Descriptor::new(media_type, size, blob);
         let bytes = unpacked.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
-        Ok(Added {
-            descriptor,
-            diff_id,
-            bytes,
-        })
+        Ok(Added { descriptor, diff_id, bytes })
     }
 
     fn incoming(&self, expected: &Expected) -> PathBuf {
@@ -173,9 +164,7 @@ impl<'a> Intake<'a> {
         let (live, _) = works(layout, Some(self.work.path()))?;
         let trusted = self.layers.contains(&diff_id)
             || any_has(&live, &placed(diff_id))
-            || Reach::of(layout, layout.read_index()?.manifests())?
-                .layers
-                .contains(&diff_id);
+            || Reach::of(layout, layout.read_index()?.manifests())?.layers.contains(&diff_id);
         let whole = trusted && layout.layer(diff_id).is_dir();
         if whole {
             self.mark(&pin(diff_id))?;
@@ -190,10 +179,7 @@ impl<'a> Intake<'a> {
             return Ok(None);
         };
         let layout = &self.store.layout;
-        if !Reach::of(layout, layout.read_index()?.manifests())?
-            .blobs
-            .contains(&digest)
-        {
+        if !Reach::of(layout, layout.read_index()?.manifests())?.blobs.contains(&digest) {
             return Ok(None);
         }
         let stored = fs::metadata(layout.blob(digest)).map(|blob| blob.len()).ok();
@@ -202,11 +188,7 @@ impl<'a> Intake<'a> {
         }
         let media_type = expected.media_type.clone().unwrap_or(MediaType::ImageLayer);
         let bytes = tree_size(&layout.layer(diff_id));
-        Ok(Some(Added {
-            descriptor: Descriptor::new(media_type, size, digest),
-            diff_id,
-            bytes,
-        }))
+        Ok(Some(Added { descriptor: Descriptor::new(media_type, size, digest), diff_id, bytes }))
     }
 
     fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, expected: &Expected) -> Result<u64, Error> {
@@ -221,18 +203,10 @@ impl<'a> Intake<'a> {
         });
         // A stream that was cut because it is too long looks truncated; the lie about its size is the reason.
         expected.check_size(stream.passed().1, true)?;
-        let unpacked = unpacked.map_err(|(entry, refusal)| Error::Entry {
-            layer: expected.what.clone(),
-            entry,
-            refusal,
-        })?;
+        let unpacked =
+            unpacked.map_err(|(entry, refusal)| Error::Entry { layer: expected.what.clone(), entry, refusal })?;
         self.skipped.extend(unpacked.skipped);
-        tracing::debug!(
-            layer = expected.what,
-            entries = unpacked.entries,
-            bytes = unpacked.bytes,
-            "unpacked"
-        );
+        tracing::debug!(layer = expected.what, entries = unpacked.entries, bytes = unpacked.bytes, "unpacked");
         Ok(unpacked.bytes)
     }
 
@@ -315,16 +289,8 @@ impl Expected {
         if size == expected || (partly && size < expected) {
             return Ok(());
         }
-        let actual = if size > expected {
-            "more".to_owned()
-        } else {
-            size.to_string()
-        };
-        Err(Error::WrongSize {
-            what: self.what.clone(),
-            expected,
-            actual,
-        })
+        let actual = if size > expected { "more".to_owned() } else { size.to_string() };
+        Err(Error::WrongSize { what: self.what.clone(), expected, actual })
     }
 
     fn check(&self, blob: Digest, size: u64, diff_id: Option<Digest>) -> Result<Digest, Error> {
@@ -333,18 +299,12 @@ impl Expected {
         if let Some((expected, _)) = self.blob
             && blob != expected
         {
-            return Err(Error::WrongDigest {
-                what: what(),
-                expected,
-                actual: blob,
-            });
+            return Err(Error::WrongDigest { what: what(), expected, actual: blob });
         }
         match (self.diff_id, diff_id) {
-            (Some(expected), Some(actual)) if expected != actual => Err(Error::WrongDiffId {
-                what: what(),
-                expected,
-                actual,
-            }),
+            (Some(expected), Some(actual)) if expected != actual => {
+                Err(Error::WrongDiffId { what: what(), expected, actual })
+            }
             (expected, actual) => Ok(actual.or(expected).unwrap_or(blob)),
         }
     }

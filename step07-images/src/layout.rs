@@ -108,10 +108,8 @@ impl Layout {
     /// Durable when it returns.
     fn write_index(&self, index: &ImageIndex) -> Result<(), Error> {
         let path = self.index();
-        let json = serde_json::to_vec(index).map_err(|source| Error::Json {
-            what: format!("write `{}`", path.display()),
-            source,
-        })?;
+        let json = serde_json::to_vec(index)
+            .map_err(|source| Error::Json { what: format!("write `{}`", path.display()), source })?;
         replace(&path, &json)
     }
 
@@ -162,9 +160,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write_durably(&beside, bytes).inspect_err(|_| drop(fs::remove_file(&beside)))?;
     fs::rename(&beside, path).doing("replace", path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .doing("flush", folder)
+    File::open(folder).and_then(|folder| folder.sync_all()).doing("flush", folder)
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -74,10 +74,7 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        parse(text).map_err(|why| Error::Reference {
-            text: text.to_owned(),
-            why,
-        })
+        parse(text).map_err(|why| Error::Reference { text: text.to_owned(), why })
     }
 }
 
@@ -101,12 +98,7 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         (tag, _) => tag.map(str::to_owned),
     };
     let registry = registry.to_owned();
-    Ok(Reference {
-        registry,
-        path,
-        tag,
-        digest,
-    })
+    Ok(Reference { registry, path, tag, digest })
 }
 
 fn split_digest(text: &str) -> Result<(&str, Option<Digest>), &'static str> {
@@ -114,9 +106,7 @@ fn split_digest(text: &str) -> Result<(&str, Option<Digest>), &'static str> {
         return Ok((text, None));
     };
     let digest = digest.strip_prefix("sha256:").and_then(Digest::from_hex);
-    digest
-        .map(|digest| (rest, Some(digest)))
-        .ok_or("after `@` comes `sha256:` and 64 hexadecimal digits in lower case")
+    digest.map(|digest| (rest, Some(digest))).ok_or("after `@` comes `sha256:` and 64 hexadecimal digits in lower case")
 }
 
 /// A colon after the last slash begins the tag; one before it belongs to the registry's port.
@@ -142,11 +132,7 @@ fn split_registry(name: &str) -> (&str, String) {
         Some((host, path)) if is_registry(host) => (host, path),
         _ => (DEFAULT_REGISTRY, name),
     };
-    let registry = if registry == OLD_DEFAULT_REGISTRY {
-        DEFAULT_REGISTRY
-    } else {
-        registry
-    };
+    let registry = if registry == OLD_DEFAULT_REGISTRY { DEFAULT_REGISTRY } else { registry };
     if registry == DEFAULT_REGISTRY && !path.contains('/') {
         return (registry, format!("{OFFICIAL}{path}"));
     }
@@ -249,15 +235,9 @@ mod tests {
     #[test]
     fn parts_of_a_reference() {
         let reference: Reference = "localhost:5000/a/b:1".parse().unwrap();
-        assert_eq!(
-            (reference.registry(), reference.path(), reference.tag()),
-            ("localhost:5000", "a/b", Some("1"))
-        );
+        assert_eq!((reference.registry(), reference.path(), reference.tag()), ("localhost:5000", "a/b", Some("1")));
         let reference: Reference = "busybox".parse().unwrap();
-        assert_eq!(
-            (reference.registry(), reference.path()),
-            ("docker.io", "library/busybox")
-        );
+        assert_eq!((reference.registry(), reference.path()), ("docker.io", "library/busybox"));
         assert_eq!(reference.repository(), "busybox");
     }
 }

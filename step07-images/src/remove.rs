@@ -54,10 +54,7 @@ impl Store {
         let stays_named = goes.len() < image.names.len();
         let users = if stays_named { Vec::new() } else { in_use(&image.id) };
         if !users.is_empty() && !force {
-            return Err(Error::InUse {
-                image: image.display_name(),
-                users: users.join(", "),
-            });
+            return Err(Error::InUse { image: image.display_name(), users: users.join(", ") });
         }
         let before = Reach::of(&self.layout, index.manifests())?;
         let goes_too = |entry: &Descriptor| name_of(entry).is_none_or(|name| goes.iter().any(|go| go == name));
@@ -68,15 +65,9 @@ impl Store {
             }
         })?;
         let after = Reach::of(&self.layout, self.layout.read_index()?.manifests())?;
-        let mut deleted: Vec<_> = (!after.blobs.contains(&image.id))
-            .then_some(image.id)
-            .into_iter()
-            .collect();
+        let mut deleted: Vec<_> = (!after.blobs.contains(&image.id)).then_some(image.id).into_iter().collect();
         deleted.extend(self.sweep(&image, &before, &after)?);
-        Ok(Removed {
-            untagged: goes,
-            deleted,
-        })
+        Ok(Removed { untagged: goes, deleted })
     }
 
     /// Removes the blobs and layers that only the removed image had. The caller holds the lock.
@@ -101,27 +92,17 @@ impl Store {
 
 /// Already gone is as good as removed.
 pub(crate) fn gone(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        Ok(())
-    } else {
-        Err(error)
-    }
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn names_to_go(image: &Image, found: &Descriptor, by_name: bool, force: bool) -> Result<Vec<String>, Error> {
     if by_name {
         return Ok(name_of(found).map(str::to_owned).into_iter().collect());
     }
-    let repositories = image
-        .names
-        .iter()
-        .filter_map(|name| Some(name.parse::<Reference>().ok()?.repository()));
+    let repositories = image.names.iter().filter_map(|name| Some(name.parse::<Reference>().ok()?.repository()));
     let repositories: std::collections::BTreeSet<_> = repositories.collect();
     if repositories.len() > 1 && !force {
-        return Err(Error::SeveralNames {
-            id: image.id.short(),
-            names: image.names.join(", "),
-        });
+        return Err(Error::SeveralNames { id: image.id.short(), names: image.names.join(", ") });
     }
     Ok(image.names.clone())
 }

@@ -29,11 +29,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when it cannot be made.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            layout: Layout::open(root)?,
-            limits: Limits::default(),
-            flavour: OnceLock::new(),
-        })
+        Ok(Self { layout: Layout::open(root)?, limits: Limits::default(), flavour: OnceLock::new() })
     }
 
     /// The same store with other bounds on what a layer may cost.
@@ -77,9 +73,7 @@ impl Store {
             return self
                 .find_by_id(index, prefix)?
                 .map(|found| (found, false))
-                .ok_or(Error::NoSuchImage {
-                    reference: reference.to_owned(),
-                });
+                .ok_or(Error::NoSuchImage { reference: reference.to_owned() });
         }
         let reference = by_name?.to_string();
         Err(Error::NoSuchImage { reference })
@@ -97,10 +91,7 @@ impl Store {
         }
         match ids.len() {
             0 | 1 => Ok(ids.into_values().next()),
-            count => Err(Error::Ambiguous {
-                prefix: prefix.to_owned(),
-                count,
-            }),
+            count => Err(Error::Ambiguous { prefix: prefix.to_owned(), count }),
         }
     }
 
@@ -111,10 +102,7 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Image>, Error> {
         let index = self.layout.read_index()?;
         let mut seen = HashSet::new();
-        let once = index
-            .manifests()
-            .iter()
-            .filter(|descriptor| seen.insert(descriptor.digest().clone()));
+        let once = index.manifests().iter().filter(|descriptor| seen.insert(descriptor.digest().clone()));
         let images = once.map(|descriptor| Image::read(&self.layout, descriptor, index.manifests()));
         let mut images = images.collect::<Result<Vec<_>, _>>()?;
         images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.names.cmp(&b.names)));
@@ -129,10 +117,7 @@ impl Store {
         let new: Reference = name.parse()?;
         if new.digest().is_some() {
             let why = "a new name is a name and a tag, without a digest";
-            return Err(Error::Reference {
-                text: name.to_owned(),
-                why,
-            });
+            return Err(Error::Reference { text: name.to_owned(), why });
         }
         let _lock = self.layout.lock(FlockArg::LockExclusive)?;
         let index = self.layout.read_index()?;
@@ -147,11 +132,7 @@ impl Store {
 pub(crate) fn enter(index: &mut Vec<Descriptor>, entry: Descriptor) {
     let name = name_of(&entry).map(str::to_owned);
     if let Some(name) = &name {
-        let loses: Vec<_> = index
-            .iter()
-            .filter(|other| name_of(other) == Some(name))
-            .cloned()
-            .collect();
+        let loses: Vec<_> = index.iter().filter(|other| name_of(other) == Some(name)).cloned().collect();
         index.retain(|other| name_of(other) != Some(name));
         for loser in loses {
             if loser.digest() != entry.digest() && !index.iter().any(|other| other.digest() == loser.digest()) {

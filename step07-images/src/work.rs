@@ -74,11 +74,7 @@ fn empty(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).doing("read", folder)? {
         let path = entry.doing("read", folder)?.path();
         let is_folder = fs::symlink_metadata(&path).doing("look at", &path)?.is_dir();
-        let removed = if is_folder {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.doing("remove", &path)?;
     }
     Ok(())

@@ -17,13 +17,7 @@ testkit::suite! {
 }
 
 /// Small bounds: a bomb need not be large to go off.
-const LIMITS: Limits = Limits {
-    entries: 50,
-    depth: 8,
-    bytes: 1 << 20,
-    ratio: 100,
-    ratio_free: 1 << 16,
-};
+const LIMITS: Limits = Limits { entries: 50, depth: 8, bytes: 1 << 20, ratio: 100, ratio_free: 1 << 16 };
 
 fn cases() -> Vec<(&'static str, Blob)> {
     let layer = Layer::default;
@@ -41,73 +35,31 @@ fn cases() -> Vec<(&'static str, Blob)> {
         ("dot dot inside", plain(entry("a/b/../../../evil"))),
         ("absolute", plain(entry("/run/testkit/evil"))),
         ("empty name", plain(entry(""))),
-        (
-            "write through a symlink",
-            plain(layer().symlink("d", "/run/testkit/outside").file("d/evil", b"evil")),
-        ),
-        (
-            "write through a relative symlink",
-            plain(layer().symlink("d", "../../../..").file("d/evil", b"evil")),
-        ),
+        ("write through a symlink", plain(layer().symlink("d", "/run/testkit/outside").file("d/evil", b"evil"))),
+        ("write through a relative symlink", plain(layer().symlink("d", "../../../..").file("d/evil", b"evil"))),
         (
             "write through a symlink that replaced a directory",
-            plain(
-                layer()
-                    .folder("d/")
-                    .file("d/f", b"")
-                    .symlink("d", "/run/testkit/outside")
-                    .file("d/evil", b"evil"),
-            ),
+            plain(layer().folder("d/").file("d/f", b"").symlink("d", "/run/testkit/outside").file("d/evil", b"evil")),
         ),
         (
             "write through a symlink to the layer itself",
             plain(layer().folder("e/").symlink("d", "e").file("d/evil", b"evil")),
         ),
-        (
-            "write below a file",
-            plain(layer().file("d", b"").file("d/evil", b"evil")),
-        ),
-        (
-            "the root as a symlink",
-            plain(layer().symlink("./", "/run/testkit/outside")),
-        ),
+        ("write below a file", plain(layer().file("d", b"").file("d/evil", b"evil"))),
+        ("the root as a symlink", plain(layer().symlink("./", "/run/testkit/outside"))),
         ("a symlink to nothing", plain(layer().symlink("d", ""))),
-        (
-            "hard link outside",
-            plain(layer().hard_link("h", "../../../outside/canary")),
-        ),
-        (
-            "hard link absolute",
-            plain(layer().hard_link("h", "/run/testkit/outside/canary")),
-        ),
-        (
-            "hard link through a symlink",
-            plain(layer().symlink("d", "/run/testkit/outside").hard_link("h", "d/canary")),
-        ),
+        ("hard link outside", plain(layer().hard_link("h", "../../../outside/canary"))),
+        ("hard link absolute", plain(layer().hard_link("h", "/run/testkit/outside/canary"))),
+        ("hard link through a symlink", plain(layer().symlink("d", "/run/testkit/outside").hard_link("h", "d/canary"))),
         ("hard link to nothing", plain(layer().hard_link("h", "canary"))),
-        (
-            "hard link to a directory",
-            plain(layer().folder("d/").hard_link("h", "d")),
-        ),
-        (
-            "hard link to itself",
-            plain(layer().file("h", b"1").hard_link("h", "./h")),
-        ),
-        (
-            "hard link to a whiteout",
-            plain(layer().file(".wh.w", b"").hard_link("h", "w")),
-        ),
+        ("hard link to a directory", plain(layer().folder("d/").hard_link("h", "d"))),
+        ("hard link to itself", plain(layer().file("h", b"1").hard_link("h", "./h"))),
+        ("hard link to a whiteout", plain(layer().file(".wh.w", b"").hard_link("h", "w"))),
         ("whiteout of its directory", whiteout("d/.wh..")),
         ("whiteout of the parent", whiteout("d/.wh...")),
         ("whiteout of nothing", whiteout("d/.wh.")),
-        (
-            "whiteout through a symlink",
-            plain(layer().symlink("d", "/run/testkit/outside").file("d/.wh.canary", b"")),
-        ),
-        (
-            "opaque through a symlink",
-            plain(layer().symlink("d", "/run/testkit/outside").file("d/.wh..wh..opq", b"")),
-        ),
+        ("whiteout through a symlink", plain(layer().symlink("d", "/run/testkit/outside").file("d/.wh.canary", b""))),
+        ("opaque through a symlink", plain(layer().symlink("d", "/run/testkit/outside").file("d/.wh..wh..opq", b""))),
         ("below a whiteout", whiteout(".wh.d/evil")),
         ("whiteout as a directory", plain(layer().folder(".wh.d/"))),
         (
@@ -117,10 +69,7 @@ fn cases() -> Vec<(&'static str, Blob)> {
                 header.set_device_minor(0).unwrap();
             })),
         ),
-        (
-            "overlayfs redirect",
-            pax("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
-        ),
+        ("overlayfs redirect", pax("SCHILY.xattr.trusted.overlay.redirect", b"/etc")),
         ("overlayfs opaque", pax("SCHILY.xattr.user.overlay.opaque", b"y")),
         ("zero byte", pax("path", b"a\0b")),
         ("pax path outside", pax("path", b"../evil")),
@@ -129,23 +78,9 @@ fn cases() -> Vec<(&'static str, Blob)> {
             plain(layer().raw(b'x', b"pax", b"", b"99 path=evil\n", |_| {}).file("f", b"")),
         ),
         ("pax sparse file", pax("GNU.sparse.major", b"1")),
-        (
-            "two long names",
-            plain(
-                layer()
-                    .raw(b'L', b"l", b"", b"long\0", |_| {})
-                    .pax("path", b"other")
-                    .file("f", b""),
-            ),
-        ),
-        (
-            "two extended headers",
-            plain(layer().pax("path", b"a").pax("path", b"b").file("f", b"")),
-        ),
-        (
-            "endless long name",
-            plain(layer().raw(b'L', b"l", b"", b"", |header| header.set_size(1 << 40))),
-        ),
+        ("two long names", plain(layer().raw(b'L', b"l", b"", b"long\0", |_| {}).pax("path", b"other").file("f", b""))),
+        ("two extended headers", plain(layer().pax("path", b"a").pax("path", b"b").file("f", b""))),
+        ("endless long name", plain(layer().raw(b'L', b"l", b"", b"", |header| header.set_size(1 << 40)))),
         (
             "endless sparse file",
             number(|header| {
@@ -155,14 +90,8 @@ fn cases() -> Vec<(&'static str, Blob)> {
         ),
         ("owner -1", number(|header| header.set_uid(u64::from(u32::MAX)))),
         ("owner of 64 bits", number(|header| header.set_uid(1 << 40))),
-        (
-            "unknown type",
-            number(|header| header.set_entry_type(tar::EntryType::new(b'Z'))),
-        ),
-        (
-            "size that is no number",
-            number(|header| header.as_gnu_mut().unwrap().size = *b"evil evil ev"),
-        ),
+        ("unknown type", number(|header| header.set_entry_type(tar::EntryType::new(b'Z')))),
+        ("size that is no number", number(|header| header.as_gnu_mut().unwrap().size = *b"evil evil ev")),
         (
             "wrong checksum",
             Blob::plain({
@@ -171,10 +100,7 @@ fn cases() -> Vec<(&'static str, Blob)> {
                 tar
             }),
         ),
-        (
-            "a link with content",
-            plain(layer().raw(b'2', b"s", b"f", &[b'x'; 512], |_| {})),
-        ),
+        ("a link with content", plain(layer().raw(b'2', b"s", b"f", &[b'x'; 512], |_| {}))),
         (
             "entries after a single block of zeros",
             Blob::plain({
@@ -184,74 +110,23 @@ fn cases() -> Vec<(&'static str, Blob)> {
         ),
         ("an escape sequence in a name", plain(entry("../\x1b]0;evil\x07"))),
         ("too deep", plain(entry("1/2/3/4/5/6/7/8/9"))),
-        (
-            "too many entries",
-            plain((0..60).fold(layer(), |layer, number| layer.file(&number.to_string(), b""))),
-        ),
-        (
-            "too large",
-            plain((0..9).fold(layer(), |layer, number| layer.file(&number.to_string(), &zeros))),
-        ),
+        ("too many entries", plain((0..60).fold(layer(), |layer, number| layer.file(&number.to_string(), b"")))),
+        ("too large", plain((0..9).fold(layer(), |layer, number| layer.file(&number.to_string(), &zeros)))),
         ("bomb of gzip", Blob::gzip(&layer().file("bomb", &zeros).end())),
-        (
-            "bomb of zstd after the end of the tar",
-            Blob::zstd(&[layer().end(), zeros.clone()].concat()),
-        ),
+        ("bomb of zstd after the end of the tar", Blob::zstd(&[layer().end(), zeros.clone()].concat())),
         ("truncated", Blob::plain(cut.clone())),
         ("truncated gzip", {
             let whole = gzip(&honest());
             Blob::packed(&honest(), whole[..whole.len() / 2].to_vec(), GZIP)
         }),
-        (
-            "wrong digest",
-            Blob {
-                digest: other,
-                ..Blob::plain(honest())
-            },
-        ),
-        (
-            "more bytes than promised",
-            Blob {
-                size: 2048,
-                ..Blob::plain(honest())
-            },
-        ),
-        (
-            "fewer bytes than promised",
-            Blob {
-                size: 1 << 30,
-                ..Blob::plain(honest())
-            },
-        ),
-        (
-            "wrong diff-id",
-            Blob {
-                diff_id: other,
-                ..Blob::gzip(&honest())
-            },
-        ),
-        (
-            "gzip that is called a tar",
-            Blob {
-                media_type: TAR,
-                ..Blob::gzip(&honest())
-            },
-        ),
-        (
-            "tar that is called gzip",
-            Blob {
-                media_type: GZIP,
-                ..Blob::plain(honest())
-            },
-        ),
+        ("wrong digest", Blob { digest: other, ..Blob::plain(honest()) }),
+        ("more bytes than promised", Blob { size: 2048, ..Blob::plain(honest()) }),
+        ("fewer bytes than promised", Blob { size: 1 << 30, ..Blob::plain(honest()) }),
+        ("wrong diff-id", Blob { diff_id: other, ..Blob::gzip(&honest()) }),
+        ("gzip that is called a tar", Blob { media_type: TAR, ..Blob::gzip(&honest()) }),
+        ("tar that is called gzip", Blob { media_type: GZIP, ..Blob::plain(honest()) }),
         ("xz", Blob::packed(&honest(), b"\xfd7zXZ\0evil".to_vec(), GZIP)),
-        (
-            "not a layer at all",
-            Blob {
-                media_type: "text/html",
-                ..Blob::plain(honest())
-            },
-        ),
+        ("not a layer at all", Blob { media_type: "text/html", ..Blob::plain(honest()) }),
     ]
 }
 
@@ -283,19 +158,12 @@ fn a_hostile_second_layer_takes_the_first_back(host: &Host) {
     assert_eq!(count(&host.path("root/images/blobs/sha256")), 0);
     let image = layout(&host.path("good"), "good", &[good]);
     let loaded = store.load(Source::Path(&image)).unwrap();
-    assert_eq!(
-        fs::read_to_string(loaded.images[0].layers[0].join("f")).unwrap(),
-        "good"
-    );
+    assert_eq!(fs::read_to_string(loaded.images[0].layers[0].join("f")).unwrap(), "good");
 }
 
 fn an_index_without_this_platform_is_refused(host: &Host) {
     let store = open(&host.path("root"));
-    let image = layout(
-        &host.path("image"),
-        "box",
-        &[Blob::plain(Layer::default().file("f", b"").end())],
-    );
+    let image = layout(&host.path("image"), "box", &[Blob::plain(Layer::default().file("f", b"").end())]);
     let index = fs::read_to_string(image.join("index.json")).unwrap();
     let platform = r#""platform":{"os":"linux","architecture":"s390x"},"size""#;
     fs::write(image.join("index.json"), index.replacen(r#""size""#, platform, 1)).unwrap();
@@ -313,11 +181,8 @@ fn a_docker_archive_cannot_name_files_outside_of_it(host: &Host) {
     let folder = host.folder("archive");
     for config in ["../secret", "/run/testkit/secret", "link"] {
         let _there = std::os::unix::fs::symlink("/run/testkit/secret", folder.join("link"));
-        fs::write(
-            folder.join("manifest.json"),
-            format!(r#"[{{"Config":"{config}","RepoTags":null,"Layers":[]}}]"#),
-        )
-        .unwrap();
+        fs::write(folder.join("manifest.json"), format!(r#"[{{"Config":"{config}","RepoTags":null,"Layers":[]}}]"#))
+            .unwrap();
         let error = store.load(Source::Path(&folder)).unwrap_err();
         assert!(error.to_string().contains("has no"), "{config}: {error}");
     }

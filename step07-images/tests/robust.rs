@@ -21,16 +21,8 @@ const TESTS: &[Test] = &[
         needs: &[],
         body: two_loads_at_once_both_succeed_and_unpack_once,
     },
-    Test {
-        name: "a_killed_load_leaves_a_valid_store",
-        needs: &[],
-        body: a_killed_load_leaves_a_valid_store,
-    },
-    Test {
-        name: "work_under_way_is_no_leftover",
-        needs: &[],
-        body: work_under_way_is_no_leftover,
-    },
+    Test { name: "a_killed_load_leaves_a_valid_store", needs: &[], body: a_killed_load_leaves_a_valid_store },
+    Test { name: "work_under_way_is_no_leftover", needs: &[], body: work_under_way_is_no_leftover },
     Test {
         name: "a_layer_that_no_image_has_is_not_trusted",
         needs: &[],
@@ -46,11 +38,7 @@ const TESTS: &[Test] = &[
         needs: &[Need::Root, UNSHARE],
         body: a_user_namespace_keeps_what_it_can,
     },
-    Test {
-        name: "demo_needs_no_root",
-        needs: &[Need::Root, UNSHARE, BUSYBOX],
-        body: demo_needs_no_root,
-    },
+    Test { name: "demo_needs_no_root", needs: &[Need::Root, UNSHARE, BUSYBOX], body: demo_needs_no_root },
 ];
 
 /// This program is also the one that loads: a load that is killed has to be a process.
@@ -59,10 +47,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [_, "load", root, from] => load(&Store::open(Path::new(root)).unwrap(), Path::new(from)),
-        [_, "demo", root] => println!(
-            "{}",
-            Store::open(Path::new(root)).unwrap().ensure_demo().unwrap().manifest
-        ),
+        [_, "demo", root] => println!("{}", Store::open(Path::new(root)).unwrap().ensure_demo().unwrap().manifest),
         _ => return testkit::main(TESTS),
     }
     ExitCode::SUCCESS
@@ -80,11 +65,7 @@ fn load(store: &Store, from: &Path) {
 
 fn loader(host: &Host, root: &str, from: &Path) -> Command {
     let mut command = host.command("/proc/self/exe");
-    command
-        .arg("load")
-        .arg(host.path(root))
-        .arg(from)
-        .stdout(Stdio::piped());
+    command.arg("load").arg(host.path(root)).arg(from).stdout(Stdio::piped());
     command
 }
 
@@ -95,14 +76,9 @@ fn image(host: &Host) -> PathBuf {
     let small = (0..400).fold(Layer::default().folder("small/"), |layer, number| {
         layer.file(&format!("small/{number}"), number.to_string().repeat(100).as_bytes())
     });
-    let large = (0..8).fold(Layer::default(), |layer, number| {
-        layer.file(&format!("large-{number}"), &vec![number; MEGABYTE])
-    });
-    layout(
-        &host.path("image"),
-        "big",
-        &[Blob::gzip(&small.end()), Blob::gzip(&large.end())],
-    )
+    let large =
+        (0..8).fold(Layer::default(), |layer, number| layer.file(&format!("large-{number}"), &vec![number; MEGABYTE]));
+    layout(&host.path("image"), "big", &[Blob::gzip(&small.end()), Blob::gzip(&large.end())])
 }
 
 fn assert_whole(store: &Store) {
@@ -169,9 +145,7 @@ fn work_under_way_is_no_leftover(host: &Host) {
     let mut child = loader(host, "root", &fifo).spawn().unwrap();
     // The load waits in the middle: for the writer, and then for what it does not write.
     let writer = fs::File::options().write(true).open(&fifo).unwrap();
-    testkit::until("the load's folder", || {
-        (count(&host.path("root/tmp")) == 1).then_some(())
-    });
+    testkit::until("the load's folder", || (count(&host.path("root/tmp")) == 1).then_some(()));
     assert_eq!(store.check().unwrap(), []);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -203,19 +177,10 @@ fn a_full_disk_is_said_and_leaves_a_valid_store(host: &Host) {
     let store = open(&disk.join("root"));
     let before = everything(&disk);
     let error = store.load(Source::Path(&image(host))).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("write the file: no space left on device (ENOSPC)"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("write the file: no space left on device (ENOSPC)"), "{error}");
     assert!(error.help().unwrap().starts_with("free some space"));
     assert_eq!(everything(&disk), before);
-    let small = layout(
-        &host.path("small"),
-        "small",
-        &[Blob::plain(Layer::default().file("f", b"").end())],
-    );
+    let small = layout(&host.path("small"), "small", &[Blob::plain(Layer::default().file("f", b"").end())]);
     load(&store, &small);
     assert!(store.resolve("small").is_ok() && matches!(store.resolve("big"), Err(Error::NoSuchImage { .. })));
     umount(&disk).unwrap();
@@ -233,15 +198,9 @@ fn a_user_namespace_keeps_what_it_can(host: &Host) {
         });
     let image = layout(&host.path("image"), "box", &[Blob::gzip(&layer.end())]);
     let mut command = host.command("/usr/bin/unshare");
-    command
-        .args(["--user", "--map-root-user"])
-        .arg(std::env::current_exe().unwrap())
-        .arg("load");
+    command.args(["--user", "--map-root-user"]).arg(std::env::current_exe().unwrap()).arg("load");
     let said = host.run(command.arg(host.path("root")).arg(&image)).ok();
-    assert!(
-        said.starts_with("skipped null: device 1:3: not possible in a user namespace\n"),
-        "{said}"
-    );
+    assert!(said.starts_with("skipped null: device 1:3: not possible in a user namespace\n"), "{said}");
     let layer = &open(&host.path("root")).resolve("box").unwrap().layers[0];
     assert_eq!(fs::metadata(layer.join("owned")).unwrap().uid(), 0);
     assert!(!layer.join("null").exists());
@@ -253,10 +212,7 @@ fn a_user_namespace_keeps_what_it_can(host: &Host) {
 
 fn demo_needs_no_root(host: &Host) {
     let mut command = host.command("/usr/bin/unshare");
-    command
-        .args(["--user", "--map-root-user"])
-        .arg(std::env::current_exe().unwrap())
-        .arg("demo");
+    command.args(["--user", "--map-root-user"]).arg(std::env::current_exe().unwrap()).arg("demo");
     let digest = host.run(command.arg(host.path("rootless"))).ok();
     let demo = open(&host.path("root")).ensure_demo().unwrap();
     assert_eq!(digest.trim(), demo.manifest.to_string());

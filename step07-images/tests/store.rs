@@ -44,34 +44,22 @@ fn demo_is_made_once_and_is_reproducible(host: &Host) {
     assert_eq!(first.names, ["demo:latest"]);
     assert_eq!(first.config.config().as_ref().unwrap().cmd().as_ref().unwrap(), &["sh"]);
     let root = &first.layers[0];
-    let output = host
-        .run(host.command(root.join("bin/busybox")).args(["echo", "runs"]))
-        .ok();
+    let output = host.run(host.command(root.join("bin/busybox")).args(["echo", "runs"])).ok();
     assert_eq!(output, "runs\n");
     assert_eq!(std::fs::read_link(root.join("bin/ls")).unwrap(), Path::new("busybox"));
     use std::os::unix::fs::PermissionsExt;
-    assert_eq!(
-        std::fs::metadata(root.join("tmp")).unwrap().permissions().mode() & 0o7777,
-        0o1777
-    );
+    assert_eq!(std::fs::metadata(root.join("tmp")).unwrap().permissions().mode() & 0o7777, 0o1777);
 }
 
 /// An image of a busybox root, imported and copied out by skopeo as `kind` (`oci:…`, `docker-archive:…`).
 fn copied_out(host: &Host, kind: &str) -> (Store, PathBuf) {
     let store = open(host, "first");
     let root = host.busybox_root("rootfs");
-    store
-        .import(Source::Path(&root), Some(&"box:1".parse().unwrap()), Default::default())
-        .unwrap();
+    store.import(Source::Path(&root), Some(&"box:1".parse().unwrap()), Default::default()).unwrap();
     let copy = host.path("copy");
     let from = format!("oci:{}:box:1", store.images_dir().display());
     let to = format!("{kind}:{}:box:2", copy.display());
-    let _output = host
-        .run(
-            host.command("/usr/bin/skopeo")
-                .args(["--insecure-policy", "copy", &from, &to]),
-        )
-        .ok();
+    let _output = host.run(host.command("/usr/bin/skopeo").args(["--insecure-policy", "copy", &from, &to])).ok();
     (store, copy)
 }
 
@@ -84,9 +72,7 @@ fn an_oci_layout_of_skopeo_is_loaded_and_read_back(host: &Host) {
     assert_eq!(image.id, first.resolve("box:1").unwrap().id);
     assert!(image.layers[0].join("bin/sh").exists());
     let inspect = format!("oci:{}:box:2", store.images_dir().display());
-    let output = host
-        .run(host.command("/usr/bin/skopeo").args(["inspect", &inspect]))
-        .ok();
+    let output = host.run(host.command("/usr/bin/skopeo").args(["inspect", &inspect])).ok();
     assert!(output.contains(&image.manifest.to_string()), "{output}");
 }
 
@@ -95,40 +81,25 @@ fn a_docker_archive_of_skopeo_is_loaded(host: &Host) {
     let store = open(host, "second");
     store.load(Source::Path(&copy)).unwrap();
     let image = store.resolve("box:2").unwrap();
-    assert_eq!(
-        image.layers[0].file_name(),
-        first.resolve("box:1").unwrap().layers[0].file_name()
-    );
+    assert_eq!(image.layers[0].file_name(), first.resolve("box:1").unwrap().layers[0].file_name());
     assert!(matches!(store.resolve("box:1"), Err(Error::NoSuchImage { .. })));
 }
 
 fn umoci_unpacks_the_store(host: &Host) {
     let store = open(host, "store");
     store
-        .import(
-            Source::Path(&host.busybox_root("rootfs")),
-            Some(&"box".parse().unwrap()),
-            Default::default(),
-        )
+        .import(Source::Path(&host.busybox_root("rootfs")), Some(&"box".parse().unwrap()), Default::default())
         .unwrap();
     let image = format!("{}:box:latest", store.images_dir().display());
     let bundle = host.path("bundle");
-    let _output = host
-        .run(
-            host.command("/usr/bin/umoci")
-                .args(["unpack", "--image", &image])
-                .arg(&bundle),
-        )
-        .ok();
+    let _output = host.run(host.command("/usr/bin/umoci").args(["unpack", "--image", &image]).arg(&bundle)).ok();
     assert!(bundle.join("rootfs/bin/busybox").exists());
 }
 
 /// Loads an image of plain layers, each with one file of that name and content.
 fn small(host: &Host, store: &Store, name: &str, layers: &[&str]) -> Image {
-    let blobs: Vec<_> = layers
-        .iter()
-        .map(|file| Blob::plain(Layer::default().file(file, file.as_bytes()).end()))
-        .collect();
+    let blobs: Vec<_> =
+        layers.iter().map(|file| Blob::plain(Layer::default().file(file, file.as_bytes()).end())).collect();
     let from = layout(&host.path(&format!("layout-{name}")), name, &blobs);
     store.load(Source::Path(&from)).unwrap().images.remove(0)
 }
@@ -143,23 +114,13 @@ fn an_image_is_found_by_name_digest_and_id(host: &Host) {
     let other = small(host, &store, "other", &["a"]);
     let by_digest = format!("box@{}", image.manifest);
     let (id, full) = (image.id.short(), image.id.to_string());
-    for reference in [
-        "box:1",
-        "docker.io/library/box:1",
-        &by_digest,
-        &id,
-        &full,
-        &image.id.hex(),
-    ] {
+    for reference in ["box:1", "docker.io/library/box:1", &by_digest, &id, &full, &image.id.hex()] {
         assert_eq!(store.resolve(reference).unwrap().id, image.id, "{reference}");
     }
     assert_eq!(image.layers.len(), 2);
     assert_eq!(std::fs::read_to_string(image.layers[1].join("b")).unwrap(), "b");
     for missing in ["box", "box:2", &format!("other@{}", image.manifest), "0000", &id[..3]] {
-        assert!(
-            matches!(store.resolve(missing), Err(Error::NoSuchImage { .. })),
-            "{missing}"
-        );
+        assert!(matches!(store.resolve(missing), Err(Error::NoSuchImage { .. })), "{missing}");
     }
     assert!(matches!(store.resolve("Box:"), Err(Error::Reference { .. })));
     assert_eq!(store.list().unwrap().len(), 2);
@@ -182,34 +143,16 @@ fn removing_a_name_keeps_the_image_until_the_last(host: &Host) {
     let image = small(host, &store, "box", &["a", "b"]);
     store.tag("box", "second:2").unwrap();
     let id = image.id.hex();
-    assert!(matches!(
-        store.remove(&id, false, &free),
-        Err(Error::SeveralNames { .. })
-    ));
-    assert_eq!(
-        store.remove("box", false, &free).unwrap().to_string(),
-        "Untagged: box:latest\n"
-    );
+    assert!(matches!(store.remove(&id, false, &free), Err(Error::SeveralNames { .. })));
+    assert_eq!(store.remove("box", false, &free).unwrap().to_string(), "Untagged: box:latest\n");
     assert!(image.layers[0].is_dir());
     let removed = store.remove("second:2", false, &free).unwrap();
-    let layers: Vec<_> = image
-        .config
-        .rootfs()
-        .diff_ids()
-        .iter()
-        .rev()
-        .map(|layer| format!("Deleted: {layer}\n"))
-        .collect();
-    assert_eq!(
-        removed.to_string(),
-        format!("Untagged: second:2\nDeleted: {}\n{}", image.id, layers.concat())
-    );
+    let layers: Vec<_> =
+        image.config.rootfs().diff_ids().iter().rev().map(|layer| format!("Deleted: {layer}\n")).collect();
+    assert_eq!(removed.to_string(), format!("Untagged: second:2\nDeleted: {}\n{}", image.id, layers.concat()));
     assert_eq!(count(&host.path("root/layers")), 0);
     assert_eq!(count(&host.path("root/images/blobs/sha256")), 0);
-    assert!(matches!(
-        store.remove("box", true, &free),
-        Err(Error::NoSuchImage { .. })
-    ));
+    assert!(matches!(store.remove("box", true, &free), Err(Error::NoSuchImage { .. })));
 }
 
 fn removing_an_image_keeps_what_others_share(host: &Host) {
@@ -217,10 +160,7 @@ fn removing_an_image_keeps_what_others_share(host: &Host) {
     let image = small(host, &store, "box", &["a", "b"]);
     let other = small(host, &store, "other", &["a", "c"]);
     let removed = store.remove(&image.id.short(), false, &free).unwrap();
-    assert_eq!(
-        (removed.untagged, removed.deleted.len()),
-        (vec!["box:latest".to_owned()], 2)
-    );
+    assert_eq!((removed.untagged, removed.deleted.len()), (vec!["box:latest".to_owned()], 2));
     assert!(image.layers[0].is_dir() && !image.layers[1].exists());
     assert_eq!(store.resolve("other").unwrap(), other);
     assert_eq!(store.check().unwrap(), []);
@@ -230,18 +170,11 @@ fn an_image_in_use_is_kept(host: &Host) {
     let store = open(host, "root");
     let image = small(host, &store, "box", &["a"]);
     let used = |id: &Digest| {
-        if *id == image.id {
-            vec!["web".to_owned()]
-        } else {
-            Vec::new()
-        }
+        if *id == image.id { vec!["web".to_owned()] } else { Vec::new() }
     };
     let error = store.remove("box", false, &used).unwrap_err();
     assert_eq!(error.to_string(), "image `box:latest` is used by web");
-    assert_eq!(
-        store.remove("box", true, &used).unwrap().to_string(),
-        "Untagged: box:latest\n"
-    );
+    assert_eq!(store.remove("box", true, &used).unwrap().to_string(), "Untagged: box:latest\n");
     assert_eq!(store.resolve(&image.id.hex()).unwrap().layers, image.layers);
     store.remove(&image.id.hex(), false, &free).unwrap();
     assert!(!image.layers[0].exists());
@@ -251,26 +184,18 @@ fn a_tarball_is_imported_with_its_configuration(host: &Host) {
     let store = open(host, "root");
     let tar = Layer::default().file("f", b"content").end();
     let config = ConfigBuilder::default().cmd(vec!["/f".to_owned()]).build().unwrap();
-    for (number, bytes) in [tar.clone(), common::gzip(&tar), zstd::encode_all(&tar[..], 1).unwrap()]
-        .iter()
-        .enumerate()
+    for (number, bytes) in [tar.clone(), common::gzip(&tar), zstd::encode_all(&tar[..], 1).unwrap()].iter().enumerate()
     {
         let name = format!("box:{number}");
         let source = Source::Stream(&mut &bytes[..]);
-        store
-            .import(source, Some(&name.parse().unwrap()), config.clone())
-            .unwrap();
+        store.import(source, Some(&name.parse().unwrap()), config.clone()).unwrap();
         let image = store.resolve(&name).unwrap();
         assert_eq!(std::fs::read_to_string(image.layers[0].join("f")).unwrap(), "content");
         assert_eq!(image.config.config().as_ref(), Some(&config));
         assert_eq!(image.size, 7);
     }
     assert_eq!(count(&host.path("root/layers")), 1);
-    let untagged = store
-        .import(Source::Stream(&mut &tar[..]), None, config)
-        .unwrap()
-        .images
-        .remove(0);
+    let untagged = store.import(Source::Stream(&mut &tar[..]), None, config).unwrap().images.remove(0);
     assert_eq!(store.resolve(&untagged.id.hex()).unwrap().layers, untagged.layers);
 }
 
@@ -287,21 +212,9 @@ fn demo_without_busybox_runs_the_hosts_own_shell(host: &Host) {
     let demo = open(host, "root").ensure_demo().unwrap();
     let script = "ls / && cat /etc/os-release && id -u";
     let root = &demo.layers[0];
-    let output = host
-        .run(
-            host.command("/usr/sbin/chroot")
-                .arg(root)
-                .args(["/bin/sh", "-c", script]),
-        )
-        .ok();
-    assert!(
-        output.contains("NAME=\"tara demo\"") && output.ends_with("\n0\n"),
-        "{output}"
-    );
-    hidden
-        .into_iter()
-        .rev()
-        .for_each(|busybox| nix::mount::umount(busybox).unwrap());
+    let output = host.run(host.command("/usr/sbin/chroot").arg(root).args(["/bin/sh", "-c", script])).ok();
+    assert!(output.contains("NAME=\"tara demo\"") && output.ends_with("\n0\n"), "{output}");
+    hidden.into_iter().rev().for_each(|busybox| nix::mount::umount(busybox).unwrap());
 }
 
 fn a_nested_index_gives_this_platforms_image(host: &Host) {

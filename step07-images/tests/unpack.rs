@@ -129,20 +129,13 @@ fn tree(host: &Host) -> std::path::PathBuf {
         File::open(root.join(path)).unwrap().set_modified(then).unwrap();
     }
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::new(100, 250_000_000);
-    File::open(root.join("empty"))
-        .unwrap()
-        .set_modified(before_1970)
-        .unwrap();
+    File::open(root.join("empty")).unwrap().set_modified(before_1970).unwrap();
     root
 }
 
 fn gnu_tar(host: &Host, arguments: &[&str]) {
     let _said = host
-        .run(
-            host.command("/usr/bin/tar")
-                .args(["--xattrs", "--xattrs-include=*", "--numeric-owner"])
-                .args(arguments),
-        )
+        .run(host.command("/usr/bin/tar").args(["--xattrs", "--xattrs-include=*", "--numeric-owner"]).args(arguments))
         .ok();
 }
 
@@ -158,11 +151,7 @@ fn every_kind_of_entry_is_as_gnu_tar_unpacks_it(host: &Host) {
     let (tree, tar) = (root.to_str().unwrap(), host.path("tree.tar"));
     for form in ["--format=pax", "--format=gnu"] {
         let tar = tar.to_str().unwrap();
-        let xattrs = if form == "--format=gnu" {
-            "--no-xattrs"
-        } else {
-            "--xattrs"
-        };
+        let xattrs = if form == "--format=gnu" { "--no-xattrs" } else { "--xattrs" };
         gnu_tar(host, &[form, xattrs, "-C", tree, "-cf", tar, "."]);
         let image = load(host, "tree", &[Blob::plain(fs::read(tar).unwrap())]);
         let theirs = host.folder(form);
@@ -175,19 +164,7 @@ fn every_kind_of_entry_is_as_gnu_tar_unpacks_it(host: &Host) {
     }
     // The old GNU form of a sparse file: its holes are not in the tar.
     let tar = tar.to_str().unwrap();
-    gnu_tar(
-        host,
-        &[
-            "--format=gnu",
-            "--no-xattrs",
-            "--sparse",
-            "-C",
-            tree,
-            "-cf",
-            tar,
-            "sparse",
-        ],
-    );
+    gnu_tar(host, &["--format=gnu", "--no-xattrs", "--sparse", "-C", tree, "-cf", tar, "sparse"]);
     assert!(fs::metadata(tar).unwrap().len() < 100_000);
     let image = load(host, "sparse", &[Blob::plain(fs::read(tar).unwrap())]);
     let unpacked = image.layers[0].join("sparse");
@@ -200,19 +177,11 @@ fn an_imported_folder_is_the_folder(host: &Host) {
     let before = entries(&root);
     let store = open(&host.path("root"));
     let name = "tree".parse().unwrap();
-    let image = store
-        .import(Source::Path(&root), Some(&name), Default::default())
-        .unwrap()
-        .images
-        .remove(0);
+    let image = store.import(Source::Path(&root), Some(&name), Default::default()).unwrap().images.remove(0);
     assert_same(&entries(&image.layers[0]), &before, "the folder");
     // The same folder again, into another store: the same layer and blob, bit by bit.
     let other = open(&host.path("other"));
-    let again = other
-        .import(Source::Path(&root), Some(&name), Default::default())
-        .unwrap()
-        .images
-        .remove(0);
+    let again = other.import(Source::Path(&root), Some(&name), Default::default()).unwrap().images.remove(0);
     assert_eq!(again.config.rootfs(), image.config.rootfs());
 }
 
@@ -220,17 +189,7 @@ fn an_imported_folder_is_the_folder(host: &Host) {
 fn three_layers(host: &Host) -> Vec<Blob> {
     let root = tree(host);
     let tar = host.path("base.tar");
-    gnu_tar(
-        host,
-        &[
-            "--format=pax",
-            "-C",
-            root.to_str().unwrap(),
-            "-cf",
-            tar.to_str().unwrap(),
-            ".",
-        ],
-    );
+    gnu_tar(host, &["--format=pax", "-C", root.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
     let deletes = Layer::default()
         .folder("./")
         .file(".wh.plain", b"")
@@ -250,31 +209,15 @@ fn three_layers(host: &Host) -> Vec<Blob> {
         .file("d/.wh..wh..opq", b"")
         .file("d/only", b"the only one")
         .file(".wh.null", b"");
-    vec![
-        Blob::gzip(&fs::read(tar).unwrap()),
-        Blob::zstd(&deletes.end()),
-        Blob::gzip(&returns.end()),
-    ]
+    vec![Blob::gzip(&fs::read(tar).unwrap()), Blob::zstd(&deletes.end()), Blob::gzip(&returns.end())]
 }
 
 /// The layers as a container sees them.
 fn merged(host: &Host, image: &Image) -> Entries {
     let at = host.folder("merged");
-    let lower: Vec<_> = image
-        .layers
-        .iter()
-        .rev()
-        .map(|layer| layer.display().to_string())
-        .collect();
+    let lower: Vec<_> = image.layers.iter().rev().map(|layer| layer.display().to_string()).collect();
     let options = format!("lowerdir={}", lower.join(":"));
-    mount(
-        Some("overlay"),
-        &at,
-        Some("overlay"),
-        MsFlags::MS_RDONLY,
-        Some(options.as_str()),
-    )
-    .unwrap();
+    mount(Some("overlay"), &at, Some("overlay"), MsFlags::MS_RDONLY, Some(options.as_str())).unwrap();
     let entries = entries(&at);
     umount(&at).unwrap();
     entries
@@ -288,21 +231,11 @@ fn whiteouts_and_opaque_folders_are_as_umoci_applies_them(host: &Host) {
     let image = load(host, "layers", &layers);
     let bundle = host.path("bundle");
     let name = format!("{}:layers", host.path("layout").display());
-    let _said = host
-        .run(
-            host.command("/usr/bin/umoci")
-                .args(["unpack", "--image", &name])
-                .arg(&bundle),
-        )
-        .ok();
+    let _said = host.run(host.command("/usr/bin/umoci").args(["unpack", "--image", &name]).arg(&bundle)).ok();
     let (mut ours, mut theirs) = (merged(host, &image), entries(&bundle.join("rootfs")));
     // umoci marks what it unpacked with attributes of its own.
     for line in ours.values_mut().chain(theirs.values_mut()) {
-        *line = line
-            .split(",")
-            .filter(|part| !part.contains("user.umoci"))
-            .collect::<Vec<_>>()
-            .join(",");
+        *line = line.split(",").filter(|part| !part.contains("user.umoci")).collect::<Vec<_>>().join(",");
     }
     assert_same(&ours, &theirs, "umoci");
     assert!(!ours.contains_key("null") && !ours.contains_key("d/e") && ours.contains_key("d/only"));
@@ -349,10 +282,7 @@ fn later_entries_replace_earlier_ones(host: &Host) {
     let image = load(host, "twice", &[Blob::plain(layer.end())]);
     let read = |name: &str| fs::read_to_string(image.layers[0].join(name)).unwrap();
     assert_eq!((read("d"), read("s")), ("a file now".into(), "a file now".into()));
-    assert_eq!(
-        (read("f"), read("h"), read("e/kept")),
-        ("2".into(), "1".into(), "1".into())
-    );
+    assert_eq!((read("f"), read("h"), read("e/kept")), ("2".into(), "1".into(), "1".into()));
     assert_eq!(fs::read_to_string(outside).unwrap(), "alive");
 }
 
@@ -366,39 +296,21 @@ fn gzip_zstd_and_plain_layers_are_the_same(host: &Host) {
 }
 
 fn every_compression_of_an_archive_is_loaded_also_as_a_stream(host: &Host) {
-    let folder = layout(
-        &host.path("layout"),
-        "box",
-        &[Blob::gzip(&Layer::default().file("f", b"content").end())],
-    );
+    let folder = layout(&host.path("layout"), "box", &[Blob::gzip(&Layer::default().file("f", b"content").end())]);
     let tar = host.path("box.tar");
-    gnu_tar(
-        host,
-        &["-C", folder.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."],
-    );
+    gnu_tar(host, &["-C", folder.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
     let plain = fs::read(&tar).unwrap();
-    let forms = [
-        plain.clone(),
-        common::gzip(&plain),
-        zstd::encode_all(&plain[..], 1).unwrap(),
-    ];
+    let forms = [plain.clone(), common::gzip(&plain), zstd::encode_all(&plain[..], 1).unwrap()];
     for (number, bytes) in forms.iter().enumerate() {
         let file = host.path("archive");
         fs::write(&file, bytes).unwrap();
         for stream in [false, true] {
             let store = open(&host.path(&format!("root-{number}-{stream}")));
             let mut reader = &bytes[..];
-            let source = if stream {
-                Source::Stream(&mut reader)
-            } else {
-                Source::Path(&file)
-            };
+            let source = if stream { Source::Stream(&mut reader) } else { Source::Path(&file) };
             let loaded = store.load(source).unwrap();
             assert_eq!(loaded.images[0].names, ["box:latest"]);
-            assert_eq!(
-                fs::read_to_string(loaded.images[0].layers[0].join("f")).unwrap(),
-                "content"
-            );
+            assert_eq!(fs::read_to_string(loaded.images[0].layers[0].join("f")).unwrap(), "content");
         }
     }
 }

@@ -25,21 +25,10 @@ pub(super) fn inspect(path: &Path) -> Option<Program> {
     if sys::arch::of_elf(&header)? != sys::arch::OCI_ARCHITECTURE {
         return None;
     }
-    let fields = Fields {
-        wide: header[4] == 2,
-        big_endian: header[5] == 2,
-    };
+    let fields = Fields { wide: header[4] == 2, big_endian: header[5] == 2 };
     let (table, size, count) = match fields.wide {
-        true => (
-            fields.word(&header, 32, 8)?,
-            fields.word(&header, 54, 2)?,
-            fields.word(&header, 56, 2)?,
-        ),
-        false => (
-            fields.word(&header, 28, 4)?,
-            fields.word(&header, 42, 2)?,
-            fields.word(&header, 44, 2)?,
-        ),
+        true => (fields.word(&header, 32, 8)?, fields.word(&header, 54, 2)?, fields.word(&header, 56, 2)?),
+        false => (fields.word(&header, 28, 4)?, fields.word(&header, 42, 2)?, fields.word(&header, 44, 2)?),
     };
     for number in 0..count {
         let mut entry = [0; 56];

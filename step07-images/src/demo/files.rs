@@ -67,40 +67,19 @@ impl Files {
 
 fn add<W: Write>(tar: &mut TarWriter<W>, name: &str, node: &Node) -> Result<(), Error> {
     let done = match node {
-        Node::Folder(mode) => tar.add(
-            &item(&format!("{name}/"), EntryType::Directory, *mode),
-            std::io::empty(),
-        ),
+        Node::Folder(mode) => tar.add(&item(&format!("{name}/"), EntryType::Directory, *mode), std::io::empty()),
         Node::Text(text) => {
             let size = text.len() as u64;
-            tar.add(
-                &Item {
-                    size,
-                    ..item(name, EntryType::Regular, 0o644)
-                },
-                text.as_bytes(),
-            )
+            tar.add(&Item { size, ..item(name, EntryType::Regular, 0o644) }, text.as_bytes())
         }
         Node::Link(target) => {
             let link = target.clone().into_bytes();
-            tar.add(
-                &Item {
-                    link,
-                    ..item(name, EntryType::Symlink, 0o777)
-                },
-                std::io::empty(),
-            )
+            tar.add(&Item { link, ..item(name, EntryType::Symlink, 0o777) }, std::io::empty())
         }
         Node::Program(from) => {
             let file = File::open(from).doing("open", from)?;
             let size = file.metadata().doing("look at", from)?.len();
-            tar.add(
-                &Item {
-                    size,
-                    ..item(name, EntryType::Regular, 0o755)
-                },
-                file,
-            )
+            tar.add(&Item { size, ..item(name, EntryType::Regular, 0o755) }, file)
         }
     };
     done.doing("write the tar of", name)

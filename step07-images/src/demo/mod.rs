@@ -41,30 +41,18 @@ impl Store {
         let mut tar = TarWriter::new(BufWriter::new(File::create(&path).doing("create", &path)?));
         files.write(&mut tar)?;
         let buffer = tar.finish().doing("write", &path)?;
-        buffer
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .doing("write", &path)?;
+        buffer.into_inner().map_err(std::io::IntoInnerError::into_error).doing("write", &path)?;
         // A plain tar: small, quick to make, and its digest does not change with a compressor's version.
         let layer = self.stored_layer(&mut intake, &path, "the demo image".into())?;
         let name: Reference = NAME.parse()?;
-        let loaded = self.single_layer(
-            intake,
-            &layer,
-            Some(&name),
-            config(),
-            CREATED,
-            "made by tara from the host's programs",
-        )?;
+        let loaded =
+            self.single_layer(intake, &layer, Some(&name), config(), CREATED, "made by tara from the host's programs")?;
         Ok(loaded.images.into_iter().next().expect("one image was committed"))
     }
 }
 
 fn config() -> Config {
-    let config = ConfigBuilder::default()
-        .env(vec![PATH.to_owned()])
-        .cmd(vec!["sh".to_owned()])
-        .working_dir("/");
+    let config = ConfigBuilder::default().env(vec![PATH.to_owned()]).cmd(vec!["sh".to_owned()]).working_dir("/");
     config.build().expect("no field is required")
 }
 
@@ -79,15 +67,9 @@ fn demo_files() -> Result<Files, Error> {
     files.link("sbin", "bin");
     files.link("usr/bin", "../bin");
     files.link("usr/sbin", "../bin");
-    files.text(
-        "etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    );
+    files.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
     files.text("etc/group", "root:x:0:\nnogroup:x:65534:\n");
-    files.text(
-        "etc/os-release",
-        "NAME=\"tara demo\"\nID=tara-demo\nPRETTY_NAME=\"tara demo\"\n",
-    );
+    files.text("etc/os-release", "NAME=\"tara demo\"\nID=tara-demo\nPRETTY_NAME=\"tara demo\"\n");
     programs::add(&mut files)?;
     Ok(files)
 }

@@ -21,19 +21,11 @@ pub(super) fn add(files: &mut Files) -> Result<(), Error> {
         return add_busybox(files, busybox);
     }
     add_tools(files);
-    if files.has("bin/sh") {
-        Ok(())
-    } else {
-        Err(Error::Demo {
-            missing: "static busybox and no shell to copy",
-        })
-    }
+    if files.has("bin/sh") { Ok(()) } else { Err(Error::Demo { missing: "static busybox and no shell to copy" }) }
 }
 
 fn static_busybox() -> Option<PathBuf> {
-    let found = ["busybox", "busybox-static", "busybox.static"]
-        .into_iter()
-        .flat_map(in_path);
+    let found = ["busybox", "busybox-static", "busybox.static"].into_iter().flat_map(in_path);
     found.into_iter().find(|path| inspect(path) == Some(Program::Static))
 }
 
@@ -41,10 +33,7 @@ fn static_busybox() -> Option<PathBuf> {
 fn in_path(program: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(program))
-        .filter(|path| path.is_file())
-        .collect()
+    folders.map(|folder| folder.join(program)).filter(|path| path.is_file()).collect()
 }
 
 fn add_busybox(files: &mut Files, busybox: PathBuf) -> Result<(), Error> {

@@ -43,9 +43,7 @@ impl Store {
         );
         let (gzip, skipped) = tarball::write_folder(folder, gzip)?;
         let file = gzip.finish().doing("write", &path)?;
-        file.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .doing("write", &path)?;
+        file.into_inner().map_err(std::io::IntoInnerError::into_error).doing("write", &path)?;
         intake.skip(skipped);
         self.stored_layer(intake, &path, format!("`{}`", folder.display()))
     }
@@ -53,13 +51,7 @@ impl Store {
     /// Takes a layer that is a file of the intake's folder already.
     pub(crate) fn stored_layer(&self, intake: &mut Intake<'_>, path: &Path, what: String) -> Result<Added, Error> {
         let file = File::open(path).doing("open", path)?;
-        intake.layer(
-            file,
-            Expected {
-                stored: Some(path.to_owned()),
-                ..named(what)
-            },
-        )
+        intake.layer(file, Expected { stored: Some(path.to_owned()), ..named(what) })
     }
 
     /// Writes configuration and manifest of an image with one layer, and commits.
@@ -73,10 +65,7 @@ impl Store {
         comment: &str,
     ) -> Result<Loaded, Error> {
         let history = HistoryBuilder::default().created(created).comment(comment).build();
-        let rootfs = RootFsBuilder::default()
-            .typ("layers")
-            .diff_ids(vec![layer.diff_id.to_string()])
-            .build();
+        let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![layer.diff_id.to_string()]).build();
         let image = ImageConfigurationBuilder::default()
             .created(created)
             .architecture(Arch::from(sys::arch::OCI_ARCHITECTURE))
@@ -89,20 +78,13 @@ impl Store {
         let what = "write the configuration".to_owned();
         let bytes = serde_json::to_vec(&image).map_err(|source| Error::Json { what, source })?;
         let manifest = docker::manifest(&bytes, std::slice::from_ref(layer), &mut intake)?;
-        intake.image(
-            manifest,
-            name.map(std::slice::from_ref).unwrap_or_default(),
-            layer.bytes,
-        );
+        intake.image(manifest, name.map(std::slice::from_ref).unwrap_or_default(), layer.bytes);
         self.committed(intake)
     }
 }
 
 fn named(what: String) -> Expected {
-    Expected {
-        what,
-        ..Expected::default()
-    }
+    Expected { what, ..Expected::default() }
 }
 
 /// A time as the specification wants it, in whole seconds, UTC.
@@ -110,12 +92,7 @@ fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, rest) = (seconds / 86400, seconds % 86400);
     let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// Year, month and day of a number of days after 1970-01-01. Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".

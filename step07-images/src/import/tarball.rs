@@ -129,12 +129,7 @@ fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 
 /// Writes `folder` as a tar, in the order of names: the same folder gives the same bytes. Sockets are skipped.
 pub(crate) fn write_folder<W: Write>(folder: &Path, writer: W) -> Result<(W, Vec<Skipped>), Error> {
-    let mut walk = Walk {
-        root: folder,
-        tar: TarWriter::new(writer),
-        linked: HashMap::new(),
-        skipped: Vec::new(),
-    };
+    let mut walk = Walk { root: folder, tar: TarWriter::new(writer), linked: HashMap::new(), skipped: Vec::new() };
     walk.entry(folder)?;
     let writer = walk.tar.finish().doing("write the tar of", folder)?;
     Ok((writer, walk.skipped))
@@ -153,10 +148,7 @@ impl<W: Write> Walk<'_, W> {
         let data = fs::symlink_metadata(path).doing("look at", path)?;
         let Some(kind) = kind(&data) else {
             let entry = path.display().to_string();
-            self.skipped.push(Skipped {
-                entry,
-                what: "a socket: it means nothing without its server".into(),
-            });
+            self.skipped.push(Skipped { entry, what: "a socket: it means nothing without its server".into() });
             return Ok(());
         };
         let mut item = Item {
@@ -179,11 +171,8 @@ impl<W: Write> Walk<'_, W> {
             EntryType::Char | EntryType::Block => item.device = numbers(data.rdev()),
             EntryType::Regular => {
                 item.size = data.len();
-                let file: File = OpenOptions::new()
-                    .read(true)
-                    .custom_flags(libc::O_NOFOLLOW)
-                    .open(path)
-                    .doing("open", path)?;
+                let file: File =
+                    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).doing("open", path)?;
                 return self.tar.add(&item, file).doing("write the tar of", path);
             }
             _ => {}
@@ -208,9 +197,8 @@ impl<W: Write> Walk<'_, W> {
 
     fn children(&mut self, folder: &Path) -> Result<(), Error> {
         let entries = fs::read_dir(folder).doing("read", folder)?;
-        let mut paths = entries
-            .map(|entry| Ok(entry.doing("read", folder)?.path()))
-            .collect::<Result<Vec<PathBuf>, Error>>()?;
+        let mut paths =
+            entries.map(|entry| Ok(entry.doing("read", folder)?.path())).collect::<Result<Vec<PathBuf>, Error>>()?;
         paths.sort();
         paths.iter().try_for_each(|path| self.entry(path))
     }
@@ -243,10 +231,7 @@ fn kind(data: &Metadata) -> Option<EntryType> {
 
 fn numbers(device: u64) -> (u32, u32) {
     let number = |number: u64| u32::try_from(number).unwrap_or(0);
-    (
-        number(nix::sys::stat::major(device)),
-        number(nix::sys::stat::minor(device)),
-    )
+    (number(nix::sys::stat::major(device)), number(nix::sys::stat::minor(device)))
 }
 
 /// The extended attributes that belong to a file wherever it is; overlayfs's own belong to where it lay.
@@ -259,10 +244,7 @@ fn attributes(path: &Path) -> Result<Vec<Attribute>, Error> {
     let mut attributes = Vec::new();
     for name in names.into_iter().filter(|name| !is_local(name)) {
         let c_name = CString::new(name.clone()).expect("the kernel's names are split at zero bytes");
-        attributes.push((
-            name,
-            sys::xattr::get(&c_path, &c_name).doing("read an attribute of", path)?,
-        ));
+        attributes.push((name, sys::xattr::get(&c_path, &c_name).doing("read an attribute of", path)?));
     }
     attributes.sort();
     Ok(attributes)

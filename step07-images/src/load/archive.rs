@@ -27,10 +27,7 @@ pub(super) struct Archive {
 
 enum Kind {
     Folder(File),
-    Tar {
-        file: File,
-        members: HashMap<String, Place>,
-    },
+    Tar { file: File, members: HashMap<String, Place> },
 }
 
 #[derive(Debug, Clone)]
@@ -49,10 +46,7 @@ impl Archive {
                 let mut file = File::open(path).doing("open", path)?;
                 let data = file.metadata().doing("look at", path)?;
                 if data.is_dir() {
-                    return Ok(Self {
-                        name,
-                        kind: Kind::Folder(file),
-                    });
+                    return Ok(Self { name, kind: Kind::Folder(file) });
                 }
                 if !data.is_file() || is_compressed(&mut file, &name)? {
                     file = spool(&mut file, &name, folder, limits)?;
@@ -61,10 +55,7 @@ impl Archive {
             }
         };
         let members = members(&file, &name)?;
-        Ok(Self {
-            name,
-            kind: Kind::Tar { file, members },
-        })
+        Ok(Self { name, kind: Kind::Tar { file, members } })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -77,10 +68,7 @@ impl Archive {
 
     /// The content of `member` and its size.
     pub(super) fn get(&self, member: &str) -> Result<(Box<dyn Read + '_>, u64), Error> {
-        let missing = || Error::MissingMember {
-            archive: self.name.clone(),
-            member: member.to_owned(),
-        };
+        let missing = || Error::MissingMember { archive: self.name.clone(), member: member.to_owned() };
         match &self.kind {
             Kind::Folder(folder) => {
                 let path = CString::new(member).map_err(|_| missing())?;
@@ -95,14 +83,7 @@ impl Archive {
             }
             Kind::Tar { file, members } => {
                 let (offset, size) = find(members, member).ok_or_else(missing)?;
-                Ok((
-                    Box::new(Slice {
-                        file,
-                        offset,
-                        left: size,
-                    }),
-                    size,
-                ))
+                Ok((Box::new(Slice { file, offset, left: size }), size))
             }
         }
     }
@@ -162,10 +143,7 @@ fn spool(stream: &mut dyn Read, name: &str, folder: &Path, limits: Limits) -> Re
         }
         total += count as u64;
         if total > limits.bytes {
-            return Err(Error::malformed(
-                name,
-                Refusal::TooLarge { limit: limits.bytes }.to_string(),
-            ));
+            return Err(Error::malformed(name, Refusal::TooLarge { limit: limits.bytes }.to_string()));
         }
         file.write_all(&buffer[..count]).doing("write", &path)?;
     }

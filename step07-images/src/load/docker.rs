@@ -44,11 +44,7 @@ fn image(archive: &Archive, entry: &Entry, intake: &mut Intake<'_>) -> Result<()
     let mut layers = Vec::new();
     for (member, diff_id) in entry.layers.iter().zip(diff_ids) {
         let (reader, _) = archive.get(member)?;
-        let expected = Expected {
-            what: format!("layer `{member}`"),
-            diff_id: Some(diff_id),
-            ..Expected::default()
-        };
+        let expected = Expected { what: format!("layer `{member}`"), diff_id: Some(diff_id), ..Expected::default() };
         layers.push(intake.layer(reader, expected)?);
     }
     let names = names(entry.repo_tags.iter().flatten().map(String::as_str));
@@ -84,9 +80,5 @@ fn check_name(member: &str, bytes: &[u8], what: &str) -> Result<(), Error> {
     if actual == expected {
         return Ok(());
     }
-    Err(Error::WrongDigest {
-        what: what.to_owned(),
-        expected,
-        actual,
-    })
+    Err(Error::WrongDigest { what: what.to_owned(), expected, actual })
 }

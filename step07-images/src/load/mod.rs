@@ -48,9 +48,7 @@ impl Store {
         } else if archive.has("manifest.json") {
             docker::take(&archive, &mut intake)?;
         } else {
-            return Err(Error::NotAnImage {
-                archive: archive.name().to_owned(),
-            });
+            return Err(Error::NotAnImage { archive: archive.name().to_owned() });
         }
         self.committed(intake)
     }

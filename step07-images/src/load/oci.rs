@@ -19,14 +19,10 @@ const DEEPEST: usize = 4;
 
 /// Takes all the images of a layout: of each name the one for this platform.
 pub(super) fn take(archive: &Archive, intake: &mut Intake<'_>) -> Result<(), Error> {
-    let index: ImageIndex = parse(&archive.document("index.json")?, || {
-        format!("`index.json` of `{}`", archive.name())
-    })?;
+    let index: ImageIndex =
+        parse(&archive.document("index.json")?, || format!("`index.json` of `{}`", archive.name()))?;
     if index.manifests().is_empty() {
-        return Err(Error::malformed(
-            format!("`index.json` of `{}`", archive.name()),
-            "it names no image",
-        ));
+        return Err(Error::malformed(format!("`index.json` of `{}`", archive.name()), "it names no image"));
     }
     for group in by_name(index.manifests()) {
         let name = name_in(group[0]);
@@ -42,9 +38,7 @@ fn by_name(entries: &[Descriptor]) -> Vec<Vec<&Descriptor>> {
     let mut groups: Vec<Vec<&Descriptor>> = Vec::new();
     for entry in entries {
         let alone = name_in(entry).is_none() && entry.platform().is_none();
-        let same = groups
-            .iter_mut()
-            .find(|group| !alone && name_in(group[0]) == name_in(entry));
+        let same = groups.iter_mut().find(|group| !alone && name_in(group[0]) == name_in(entry));
         match same {
             Some(group) => group.push(entry),
             None => groups.push(vec![entry]),
@@ -72,20 +66,10 @@ fn choose(archive: &Archive, entries: &[&Descriptor], image: &str, depth: usize)
         return Ok((*found).clone());
     }
     if depth == DEEPEST {
-        return Err(Error::malformed(
-            format!("the index of `{image}`"),
-            "it leads to ever more indexes",
-        ));
+        return Err(Error::malformed(format!("the index of `{image}`"), "it leads to ever more indexes"));
     }
-    let nested: ImageIndex = parse(&verified(archive, found, "index")?, || {
-        format!("index {}", found.digest())
-    })?;
-    choose(
-        archive,
-        &nested.manifests().iter().collect::<Vec<_>>(),
-        image,
-        depth + 1,
-    )
+    let nested: ImageIndex = parse(&verified(archive, found, "index")?, || format!("index {}", found.digest()))?;
+    choose(archive, &nested.manifests().iter().collect::<Vec<_>>(), image, depth + 1)
 }
 
 fn is_ours(platform: &oci_spec::image::Platform) -> bool {
@@ -93,18 +77,9 @@ fn is_ours(platform: &oci_spec::image::Platform) -> bool {
 }
 
 fn platforms(entries: &[&Descriptor]) -> String {
-    let name = |entry: &&Descriptor| {
-        entry
-            .platform()
-            .as_ref()
-            .map(|p| format!("{}/{}", p.os(), p.architecture()))
-    };
+    let name = |entry: &&Descriptor| entry.platform().as_ref().map(|p| format!("{}/{}", p.os(), p.architecture()));
     let names: Vec<_> = entries.iter().filter_map(name).collect();
-    if names.is_empty() {
-        "none".into()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 fn image(archive: &Archive, descriptor: &Descriptor, name: Option<&str>, intake: &mut Intake<'_>) -> Result<(), Error> {
@@ -112,16 +87,10 @@ fn image(archive: &Archive, descriptor: &Descriptor, name: Option<&str>, intake:
     let what = || format!("manifest {}", descriptor.digest());
     let manifest: ImageManifest = parse(&bytes, what)?;
     let config_bytes = verified(archive, manifest.config(), "configuration")?;
-    let config: ImageConfiguration = parse(&config_bytes, || {
-        format!("configuration {}", manifest.config().digest())
-    })?;
+    let config: ImageConfiguration = parse(&config_bytes, || format!("configuration {}", manifest.config().digest()))?;
     let diff_ids = diff_ids(&config)?;
     if diff_ids.len() != manifest.layers().len() {
-        let why = format!(
-            "it has {} layers, its configuration {}",
-            manifest.layers().len(),
-            diff_ids.len()
-        );
+        let why = format!("it has {} layers, its configuration {}", manifest.layers().len(), diff_ids.len());
         return Err(Error::malformed(what(), why));
     }
     let mut unpacked = 0;
@@ -152,21 +121,13 @@ fn verified(archive: &Archive, descriptor: &Descriptor, kind: &str) -> Result<Ve
     let bytes = archive.document(&blob(expected))?;
     if bytes.len() as u64 != descriptor.size() {
         let actual = bytes.len().to_string();
-        return Err(Error::WrongSize {
-            what: what(),
-            expected: descriptor.size(),
-            actual,
-        });
+        return Err(Error::WrongSize { what: what(), expected: descriptor.size(), actual });
     }
     let actual = Digest::of(&bytes);
     if actual == expected {
         return Ok(bytes);
     }
-    Err(Error::WrongDigest {
-        what: what(),
-        expected,
-        actual,
-    })
+    Err(Error::WrongDigest { what: what(), expected, actual })
 }
 
 fn blob(digest: Digest) -> String {

@@ -32,21 +32,14 @@ impl<S: Stream> Unpacker<'_, S> {
                     return Err(Refusal::SymlinkEmpty);
                 }
                 let target = CString::new(&*member.link).map_err(|_| Refusal::ZeroByte)?;
-                self.create(
-                    folder,
-                    name,
-                    || symlinkat(&*target, folder, name),
-                    "make the symbolic link",
-                )?;
+                self.create(folder, name, || symlinkat(&*target, folder, name), "make the symbolic link")?;
                 self.attributes(member).apply_at(folder, name, &mut self.done.skipped)
             }
             EntryType::Fifo => self.node(member, folder, name, SFlag::S_IFIFO),
             EntryType::Char => self.node(member, folder, name, SFlag::S_IFCHR),
             EntryType::Block => self.node(member, folder, name, SFlag::S_IFBLK),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(member, folder, name),
-            kind => Err(Refusal::Kind {
-                kind: kind.as_byte().into(),
-            }),
+            kind => Err(Refusal::Kind { kind: kind.as_byte().into() }),
         }
     }
 
@@ -77,12 +70,7 @@ impl<S: Stream> Unpacker<'_, S> {
         let before = look(folder, name)?;
         let deleted_below = before.is_some_and(|stat| is_whiteout(&stat));
         if !before.is_some_and(|stat| is_kind(&stat, SFlag::S_IFDIR)) {
-            self.create(
-                folder,
-                name,
-                || mkdirat(folder, name, Mode::S_IRWXU),
-                "make the directory",
-            )?;
+            self.create(folder, name, || mkdirat(folder, name, Mode::S_IRWXU), "make the directory")?;
         }
         let made = open_in(folder, name).while_("open the directory")?;
         if deleted_below {
@@ -102,9 +90,7 @@ impl<S: Stream> Unpacker<'_, S> {
     ) -> Result<(), Refusal> {
         let to = self.link_target(member)?;
         if to == *path || to.is_root() {
-            return Err(Refusal::LinkImpossible {
-                target: printable(&member.link),
-            });
+            return Err(Refusal::LinkImpossible { target: printable(&member.link) });
         }
         let (to_folder, to_name) = to.split();
         let from = self.open_link_folder(member, to_folder)?;
@@ -113,11 +99,9 @@ impl<S: Stream> Unpacker<'_, S> {
         let link = || linkat(&from, to_name, folder, name, AtFlags::empty());
         match self.create(folder, name, link, "make the hard link") {
             // What gave way for the link held its target.
-            Err(Refusal::Kernel {
-                errno: Errno::ENOENT, ..
-            }) => Err(Refusal::LinkMissing {
-                target: printable(&member.link),
-            }),
+            Err(Refusal::Kernel { errno: Errno::ENOENT, .. }) => {
+                Err(Refusal::LinkMissing { target: printable(&member.link) })
+            }
             result => result,
         }
     }
@@ -136,10 +120,7 @@ impl<S: Stream> Unpacker<'_, S> {
         self.tree.open_folder(folder).map_err(|errno| match errno {
             Errno::ELOOP => Refusal::LinkThroughSymlink { target: target() },
             Errno::ENOENT | Errno::ENOTDIR => Refusal::LinkMissing { target: target() },
-            errno => Refusal::Kernel {
-                doing: "open the folder of the hard link's target",
-                errno,
-            },
+            errno => Refusal::Kernel { doing: "open the folder of the hard link's target", errno },
         })
     }
 
@@ -159,21 +140,14 @@ impl<S: Stream> Unpacker<'_, S> {
             return Ok(());
         }
         let device = makedev(major.into(), minor.into());
-        self.create(
-            folder,
-            name,
-            || mknodat(folder, name, kind, Mode::empty(), device),
-            "make the device or fifo",
-        )?;
+        self.create(folder, name, || mknodat(folder, name, kind, Mode::empty(), device), "make the device or fifo")?;
         self.attributes(member).apply_at(folder, name, &mut self.done.skipped)
     }
 
     fn file(&mut self, member: &Member, folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let mut file: File = self
-            .create(folder, name, || openat(folder, name, flags, mode), "make the file")?
-            .into();
+        let mut file: File = self.create(folder, name, || openat(folder, name, flags, mode), "make the file")?.into();
         match &member.sparse {
             None => self.copy(&mut file, member.size)?,
             Some(pieces) => self.copy_sparse(&mut file, pieces, member.size)?,
@@ -213,20 +187,15 @@ impl<S: Stream> Unpacker<'_, S> {
 /// A hard link is to something of this layer that is there, and is no directory.
 fn check_link(member: &Member, target: Option<FileStat>) -> Result<(), Refusal> {
     match target {
-        Some(stat) if is_kind(&stat, SFlag::S_IFDIR) => Err(Refusal::LinkImpossible {
-            target: printable(&member.link),
-        }),
+        Some(stat) if is_kind(&stat, SFlag::S_IFDIR) => {
+            Err(Refusal::LinkImpossible { target: printable(&member.link) })
+        }
         Some(stat) if !is_whiteout(&stat) => Ok(()),
-        _ => Err(Refusal::LinkMissing {
-            target: printable(&member.link),
-        }),
+        _ => Err(Refusal::LinkMissing { target: printable(&member.link) }),
     }
 }
 
 fn writing(error: io::Error) -> Refusal {
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-    Refusal::Kernel {
-        doing: "write the file",
-        errno,
-    }
+    Refusal::Kernel { doing: "write the file", errno }
 }

@@ -25,17 +25,11 @@ impl Flavour {
     }
 
     fn from_map(map: &str, root: bool) -> Self {
-        let counts = map
-            .lines()
-            .filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok());
+        let counts = map.lines().filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok());
         let mapped: u64 = counts.sum();
         // An ordinary user outside of any namespace can own files as itself only, just like a single map.
         if mapped == u64::from(u32::MAX) || mapped == 0 {
-            return if root {
-                Self::Root
-            } else {
-                Self::UserNamespace { single_id: true }
-            };
+            return if root { Self::Root } else { Self::UserNamespace { single_id: true } };
         }
         Self::UserNamespace { single_id: mapped == 1 }
     }
@@ -62,18 +56,9 @@ mod tests {
     fn flavour_comes_from_the_map() {
         let all = "         0          0 4294967295\n";
         assert_eq!(Flavour::from_map(all, true), Flavour::Root);
-        assert_eq!(
-            Flavour::from_map(all, false),
-            Flavour::UserNamespace { single_id: true }
-        );
-        assert_eq!(
-            Flavour::from_map("0 1000 1\n", true),
-            Flavour::UserNamespace { single_id: true }
-        );
+        assert_eq!(Flavour::from_map(all, false), Flavour::UserNamespace { single_id: true });
+        assert_eq!(Flavour::from_map("0 1000 1\n", true), Flavour::UserNamespace { single_id: true });
         let range = "0 1000 1\n1 100000 65536\n";
-        assert_eq!(
-            Flavour::from_map(range, true),
-            Flavour::UserNamespace { single_id: false }
-        );
+        assert_eq!(Flavour::from_map(range, true), Flavour::UserNamespace { single_id: false });
     }
 }

@@ -36,12 +36,6 @@ impl Limits {
 impl Default for Limits {
     /// Four million entries, 255 levels, 256 GiB, 200:1 from 1 GiB on (text compresses 10:1; deflate cannot do more than 1032:1, zstd can).
     fn default() -> Self {
-        Self {
-            entries: 4_000_000,
-            depth: 255,
-            bytes: 256 << 30,
-            ratio: 200,
-            ratio_free: 1 << 30,
-        }
+        Self { entries: 4_000_000, depth: 255, bytes: 256 << 30, ratio: 200, ratio_free: 1 << 30 }
     }
 }

@@ -50,12 +50,7 @@ struct Before {
 
 impl<R: Read> Members<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            left: 0,
-            padding: 0,
-            forward: read_over,
-        }
+        Self { reader, left: 0, padding: 0, forward: read_over }
     }
 
     /// The stream, after the last member.
@@ -70,11 +65,7 @@ impl<R: Read> Members<R> {
             self.skip()?;
             let Some(header) = self.header()? else {
                 return match before {
-                    Before {
-                        name: None,
-                        link: None,
-                        extended: None,
-                    } => Ok(None),
+                    Before { name: None, link: None, extended: None } => Ok(None),
                     _ => Err(Refusal::Truncated),
                 };
             };
@@ -120,9 +111,7 @@ impl<R: Read> Members<R> {
         }
         // Go takes such an entry to have no content, other readers skip it: the next header would be another one.
         if self.left > 0 && is_header_only(member.kind) {
-            return Err(Refusal::Header {
-                why: "only a file can have content",
-            });
+            return Err(Refusal::Header { why: "only a file can have content" });
         }
         if member.kind.is_gnu_sparse() {
             self.read_sparse_map(header, &mut member)?;
@@ -132,12 +121,8 @@ impl<R: Read> Members<R> {
 
     /// The next `size` bytes are a member's content.
     fn content(&mut self, size: u64) -> Result<(), Refusal> {
-        const SIZE: Refusal = Refusal::Header {
-            why: "the size is no size",
-        };
-        size.checked_add(BLOCK as u64)
-            .filter(|size| *size < i64::MAX as u64)
-            .ok_or(SIZE)?;
+        const SIZE: Refusal = Refusal::Header { why: "the size is no size" };
+        size.checked_add(BLOCK as u64).filter(|size| *size < i64::MAX as u64).ok_or(SIZE)?;
         self.left = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
         Ok(())
@@ -150,11 +135,7 @@ impl<R: Read> Members<R> {
             return Ok(());
         }
         let skipped = (self.forward)(&mut self.reader, rest)?;
-        if skipped == rest {
-            Ok(())
-        } else {
-            Err(Refusal::Truncated)
-        }
+        if skipped == rest { Ok(()) } else { Err(Refusal::Truncated) }
     }
 
     /// The next header whose checksum is right; `None` for a block of zeros or the stream's end.
@@ -167,19 +148,10 @@ impl<R: Read> Members<R> {
             return self.end().map(|()| None);
         }
         let bytes = header.as_bytes().iter().enumerate();
-        let sum: u32 = bytes
-            .map(|(at, byte)| {
-                if (148..156).contains(&at) {
-                    u32::from(b' ')
-                } else {
-                    u32::from(*byte)
-                }
-            })
-            .sum();
+        let sum: u32 =
+            bytes.map(|(at, byte)| if (148..156).contains(&at) { u32::from(b' ') } else { u32::from(*byte) }).sum();
         if header.cksum().ok() != Some(sum) {
-            return Err(Refusal::Header {
-                why: "the checksum is wrong",
-            });
+            return Err(Refusal::Header { why: "the checksum is wrong" });
         }
         Ok(Some(header))
     }
@@ -189,9 +161,7 @@ impl<R: Read> Members<R> {
     fn end(&mut self) -> Result<(), Refusal> {
         let mut second = [0; BLOCK];
         if self.block(&mut second)? && !is_zero(&second) {
-            return Err(Refusal::Header {
-                why: "a single block of zeros is before it",
-            });
+            return Err(Refusal::Header { why: "a single block of zeros is before it" });
         }
         Ok(())
     }
@@ -238,12 +208,7 @@ impl Members<File> {
             let to = here.saturating_add(bytes).min(end);
             Ok(file.seek(SeekFrom::Start(to))? - here)
         };
-        Self {
-            reader,
-            left: 0,
-            padding: 0,
-            forward,
-        }
+        Self { reader, left: 0, padding: 0, forward }
     }
 }
 
@@ -260,26 +225,20 @@ fn is_header_only(kind: EntryType) -> bool {
     matches!(kind, Link | Symlink | Char | Block | Directory | Fifo)
 }
 
-const WRONG_NUMBER: Refusal = Refusal::Header {
-    why: "a number is no number",
-};
+const WRONG_NUMBER: Refusal = Refusal::Header { why: "a number is no number" };
 
 /// Two extended headers of one kind before one entry: tools disagree about which counts.
 fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::Header {
-            why: "it has two extended headers of one kind",
-        }),
+        Some(_) => Err(Refusal::Header { why: "it has two extended headers of one kind" }),
     }
 }
 
 /// A GNU long name and a PAX path for one entry: tools disagree about which counts.
 fn exclusive<T>(gnu: Option<T>, pax: Option<T>) -> Result<Option<T>, Refusal> {
     match (gnu, pax) {
-        (Some(_), Some(_)) => Err(Refusal::Header {
-            why: "it has two long names",
-        }),
+        (Some(_), Some(_)) => Err(Refusal::Header { why: "it has two long names" }),
         (gnu, pax) => Ok(gnu.or(pax)),
     }
 }

@@ -115,11 +115,7 @@ fn printable(name: &[u8]) -> String {
 
 /// Names the place of an error that has no entry of its own.
 fn after(name: &str) -> String {
-    if name.is_empty() {
-        "(the first)".into()
-    } else {
-        format!("(after {name})")
-    }
+    if name.is_empty() { "(the first)".into() } else { format!("(after {name})") }
 }
 
 struct Unpacker<'a, S> {
@@ -137,9 +133,7 @@ impl<S: Stream> Unpacker<'_, S> {
     fn entry(&mut self, member: Member) -> Result<(), Refusal> {
         self.done.entries += 1;
         if self.done.entries > self.limits.entries {
-            return Err(Refusal::TooManyEntries {
-                limit: self.limits.entries,
-            });
+            return Err(Refusal::TooManyEntries { limit: self.limits.entries });
         }
         self.check_size(member.size)?;
         let path = LayerPath::check(&member.name, self.limits.depth)?;
@@ -202,16 +196,12 @@ impl<S: Stream> Unpacker<'_, S> {
     /// Before anything of the entry is made: its size, and what has been read so far.
     fn check_size(&mut self, size: u64) -> Result<(), Refusal> {
         let (bytes, compressed) = self.members.get_mut().passed();
-        self.limits
-            .check_bytes(self.done.bytes.max(bytes).saturating_add(size))?;
+        self.limits.check_bytes(self.done.bytes.max(bytes).saturating_add(size))?;
         self.limits.check_ratio(bytes, compressed)
     }
 
     fn attributes<'m>(&self, member: &'m Member) -> Attributes<'m> {
-        Attributes {
-            member,
-            flavour: self.flavour,
-        }
+        Attributes { member, flavour: self.flavour }
     }
 
     /// The times of the directories, now that nothing more is made in them.
@@ -227,10 +217,7 @@ impl<S: Stream> Unpacker<'_, S> {
                 // A later entry has replaced it, or a folder above it.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
                 Err(errno) => {
-                    return Err(Refusal::Kernel {
-                        doing: "open a directory again",
-                        errno,
-                    });
+                    return Err(Refusal::Kernel { doing: "open a directory again", errno });
                 }
             }
         }

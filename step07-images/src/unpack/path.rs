@@ -36,10 +36,7 @@ impl LayerPath {
             depth += 1;
         }
         if depth > max_depth {
-            return Err(Refusal::TooDeep {
-                depth,
-                limit: max_depth,
-            });
+            return Err(Refusal::TooDeep { depth, limit: max_depth });
         }
         Ok(Self(path))
     }
@@ -85,14 +82,7 @@ mod tests {
 
     #[test]
     fn names_are_cleaned_or_refused() {
-        for (name, clean) in [
-            ("a", "a"),
-            ("./a//b/", "a/b"),
-            ("./", ""),
-            (".", ""),
-            ("...", "..."),
-            ("a/.b", "a/.b"),
-        ] {
+        for (name, clean) in [("a", "a"), ("./a//b/", "a/b"), ("./", ""), (".", ""), ("...", "..."), ("a/.b", "a/.b")] {
             assert_eq!(check(name).as_deref(), Ok(clean));
         }
         for wrong in ["", "/", "/a", "..", "a/..", "a/../b", "./..", "a\0b", "a/b/c/d/e"] {

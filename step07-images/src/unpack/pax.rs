@@ -8,9 +8,7 @@ use super::Refusal;
 /// Extended headers may have this many bytes, as in Go's archive/tar.
 pub(crate) const LIMIT: u64 = 1 << 20;
 
-const WRONG: Refusal = Refusal::Header {
-    why: "an extended record is malformed",
-};
+const WRONG: Refusal = Refusal::Header { why: "an extended record is malformed" };
 
 /// What an extended header overrides. Later records win.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,9 +69,7 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 fn number(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = str::from_utf8(value)
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|text| text.parse().ok()).ok_or(WRONG)
 }
 
@@ -106,16 +102,9 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        for wrong in [
-            &b"x"[..],
-            b"5 a=b\n",
-            b"99 a=b\n",
-            b"6 a=bc",
-            b"0 a=b\n",
-            b"10 size=-1\n",
-            b"-6 a=b\n",
-            b"5 abc\n",
-        ] {
+        for wrong in
+            [&b"x"[..], b"5 a=b\n", b"99 a=b\n", b"6 a=bc", b"0 a=b\n", b"10 size=-1\n", b"-6 a=b\n", b"5 abc\n"]
+        {
             assert!(Extended::parse(wrong).is_err(), "{:?}", String::from_utf8_lossy(wrong));
         }
     }

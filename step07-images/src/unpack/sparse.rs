@@ -11,9 +11,7 @@ use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 impl<R: Read> Members<R> {
     /// The map of an old GNU sparse file: four pieces in the header, 21 in each block after it.
     pub(super) fn read_sparse_map(&mut self, header: &Header, member: &mut Member) -> Result<(), Refusal> {
-        const WRONG: Refusal = Refusal::Header {
-            why: "the map of the sparse file is wrong",
-        };
+        const WRONG: Refusal = Refusal::Header { why: "the map of the sparse file is wrong" };
         let gnu = header.as_gnu().ok_or(WRONG)?;
         let mut pieces = Vec::new();
         add_pieces(&mut pieces, &gnu.sparse).ok_or(WRONG)?;

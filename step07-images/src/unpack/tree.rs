@@ -118,10 +118,7 @@ fn on_the_way(errno: Errno) -> Refusal {
     match errno {
         Errno::ELOOP => Refusal::ThroughSymlink,
         Errno::ENOTDIR => Refusal::ThroughFile,
-        errno => Refusal::Kernel {
-            doing: "open the folder it is in",
-            errno,
-        },
+        errno => Refusal::Kernel { doing: "open the folder it is in", errno },
     }
 }
 
@@ -131,10 +128,7 @@ fn remove(folder: BorrowedFd<'_>, name: &[u8]) -> nix::Result<()> {
         result => return result,
     }
     let mut inside = Dir::from_fd(open_in(folder, name)?)?;
-    let names: Vec<_> = inside
-        .iter()
-        .map(|entry| Ok(entry?.file_name().to_owned()))
-        .collect::<nix::Result<_>>()?;
+    let names: Vec<_> = inside.iter().map(|entry| Ok(entry?.file_name().to_owned())).collect::<nix::Result<_>>()?;
     for entry in names.iter().map(|entry| entry.to_bytes()) {
         if entry != b"." && entry != b".." {
             remove(inside.as_fd(), entry)?;

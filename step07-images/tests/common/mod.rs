@@ -1,10 +1,6 @@
 //! Layers and layouts written byte by byte: what no honest tool would write.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    reason = "a failed test is a panic; each test program uses a part"
-)]
+#![allow(clippy::unwrap_used, dead_code, reason = "a failed test is a panic; each test program uses a part")]
 
 use flate2::write::GzEncoder;
 use serde_json::json;
@@ -65,9 +61,7 @@ impl Layer {
     /// A PAX header for the next entry.
     pub(crate) fn pax(self, key: &str, value: &[u8]) -> Self {
         let rest = key.len() + value.len() + 3;
-        let length = (rest + 1..)
-            .find(|length| rest + length.to_string().len() == *length)
-            .unwrap();
+        let length = (rest + 1..).find(|length| rest + length.to_string().len() == *length).unwrap();
         let record = [format!("{length} {key}=").as_bytes(), value, b"\n"].concat();
         self.raw(b'x', b"pax", b"", &record, |_| {})
     }
@@ -110,13 +104,7 @@ impl Blob {
     }
 
     pub(crate) fn packed(tar: &[u8], bytes: Vec<u8>, media_type: &'static str) -> Self {
-        Self {
-            digest: Digest::of(&bytes),
-            diff_id: Digest::of(tar),
-            size: bytes.len() as u64,
-            media_type,
-            bytes,
-        }
+        Self { digest: Digest::of(&bytes), diff_id: Digest::of(tar), size: bytes.len() as u64, media_type, bytes }
     }
 
     pub(crate) fn gzip(tar: &[u8]) -> Self {
@@ -133,9 +121,7 @@ pub(crate) fn layout(folder: &Path, name: &str, layers: &[Blob]) -> PathBuf {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| fs::write(blobs.join(Digest::of(bytes).hex()), bytes).unwrap();
-    layers
-        .iter()
-        .for_each(|layer| fs::write(blobs.join(layer.digest.hex()), &layer.bytes).unwrap());
+    layers.iter().for_each(|layer| fs::write(blobs.join(layer.digest.hex()), &layer.bytes).unwrap());
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let config = json!({
         "architecture": sys::arch::OCI_ARCHITECTURE, "os": "linux", "config": {"Cmd": ["sh"]},
@@ -174,17 +160,8 @@ pub(crate) fn everything(folder: &Path) -> Vec<String> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let data = fs::symlink_metadata(&path).unwrap();
-            let content = if data.is_file() {
-                Digest::of(&fs::read(&path).unwrap()).short()
-            } else {
-                String::new()
-            };
-            lines.push(format!(
-                "{} {:o} {} {content}",
-                path.display(),
-                data.mode(),
-                data.nlink()
-            ));
+            let content = if data.is_file() { Digest::of(&fs::read(&path).unwrap()).short() } else { String::new() };
+            lines.push(format!("{} {:o} {} {content}", path.display(), data.mode(), data.nlink()));
             if data.is_dir() {
                 folders.push(path);
             }
