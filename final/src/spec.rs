@@ -145,7 +145,8 @@ mod tests {
     fn entrypoint_and_command_combine_as_dockers() {
         let both = image(r#"{"Entrypoint":["e"],"Cmd":["c"]}"#);
         let none = image("{}");
-        let cases: [(&ImageConfiguration, Option<&str>, &[&str], &[&str]); 6] = [
+        type Case<'a> = (&'a ImageConfiguration, Option<&'a str>, &'a [&'a str], &'a [&'a str]);
+        let cases: [Case<'_>; 6] = [
             (&both, None, &[], &["e", "c"]),
             (&both, None, &["x"], &["e", "x"]),
             (&both, Some("n"), &[], &["n"]),

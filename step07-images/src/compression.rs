@@ -70,7 +70,7 @@ impl Compression {
 /// A stream of any compression, decompressed.
 pub(crate) enum Decoder<R: Read> {
     None(BufReader<R>),
-    Gzip(MultiGzDecoder<BufReader<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
     Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
 }
 
@@ -88,7 +88,7 @@ impl<R: Read> Decoder<R> {
         let compression = Compression::detect(first, what)?;
         let decoder = match compression {
             Compression::None => Self::None(reader),
-            Compression::Gzip => Self::Gzip(MultiGzDecoder::new(reader)),
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(reader))),
             Compression::Zstd => Self::Zstd(zstd::stream::read::Decoder::with_buffer(reader).map_err(broken)?),
         };
         Ok((compression, decoder))

@@ -4,8 +4,9 @@
 //! leads to it, only a pin of an unfinished load keeps it. What neither the index nor a load counts on is never trusted:
 //! after a power cut it may be half on the disk.
 
-use crate::compression::{Compression, Decoder};
-use crate::digest::{Digest, Hashing};
+mod stream;
+
+use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{UNPACKED, renamed};
 use crate::reach::{Reach, any_has, pin, placed, works};
@@ -16,9 +17,10 @@ use crate::work::Work;
 use nix::fcntl::FlockArg;
 use oci_spec::image::{Descriptor, MediaType};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use stream::{Layer, drain, tree_size};
 
 /// What a layer has to be, as far as it is known before.
 #[derive(Debug, Default)]
@@ -104,29 +106,32 @@ impl<'a> Intake<'a> {
         if whole && let Some(added) = self.known(&expected)? {
             return Ok(added);
         }
-        let incoming = expected.stored.clone().unwrap_or_else(|| self.work.path().join("incoming"));
+        let incoming = self.incoming(&expected);
         let copy = match &expected.stored {
             Some(_) => None,
             None => Some(File::create(&incoming).doing("create", &incoming)?),
         };
-        let most = expected.blob.map_or(u64::MAX, |(_, size)| size + 1);
-        let blob = Hashing::new(Tee { reader: reader.take(most), copy });
-        let (compression, decoder) = Decoder::new(blob, &expected.what)?;
-        if let Some(media_type) = &expected.media_type {
-            compression.agree(media_type, &expected.what)?;
-        }
-        let mut stream = Layer::new(compression, decoder);
+        let mut stream = Layer::open(reader, copy, &expected)?;
         let rootfs = turn.path().join("rootfs");
-        let bytes = if whole { None } else { Some(self.unpack(&mut stream, &rootfs, &expected.what)?) };
-        let (blob, size, diff_id) = stream.finish(whole).map_err(|error| Error::io("read", &expected.what, error))?;
+        let unpacked = if whole { None } else { Some(self.unpack(&mut stream, &rootfs, &expected)?) };
+        let compression = stream.compression();
+        let (blob, size, diff_id) = stream.finish(whole).doing("read", &expected.what)?;
         let diff_id = expected.check(blob, size, diff_id)?;
-        self.place(diff_id, bytes.is_some().then_some(&rootfs))?;
+        if unpacked.is_some() {
+            self.place(diff_id, &rootfs)?;
+        }
         let to = self.work.path().join(blob.hex());
         fs::rename(&incoming, &to).doing("rename", &incoming)?;
         self.blobs.push(blob);
         let media_type = expected.media_type.unwrap_or_else(|| compression.media_type());
-        let bytes = bytes.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
-        Ok(Added { descriptor: Descriptor::new(media_type, size, blob), diff_id, bytes })
+        let descriptor = Descriptor::new(media_type, size, blob);
+        let bytes = unpacked.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
+        Ok(Added { descriptor, diff_id, bytes })
+    }
+
+    fn incoming(&self, expected: &Expected) -> PathBuf {
+        let stored = expected.stored.clone();
+        stored.unwrap_or_else(|| self.work.path().join("incoming"))
     }
 
     /// The folder to unpack in. For a layer that is known by name it is the layer's own: a second load of the same layer
@@ -149,14 +154,20 @@ impl<'a> Intake<'a> {
 
     /// Whether the layer is unpacked and can be trusted: an image has it, or another unfinished load has just placed it.
     fn is_whole(&self, diff_id: Digest) -> Result<bool, Error> {
+        let _lock = self.store.layout.lock(FlockArg::LockShared)?;
+        self.is_whole_locked(diff_id)
+    }
+
+    /// The caller holds the store's lock. A layer that is whole is pinned: from here on nobody removes it.
+    fn is_whole_locked(&self, diff_id: Digest) -> Result<bool, Error> {
         let layout = &self.store.layout;
-        let _lock = layout.lock(FlockArg::LockShared)?;
         let (live, _) = works(layout, Some(self.work.path()))?;
         let trusted = self.layers.contains(&diff_id)
             || any_has(&live, &placed(diff_id))
             || Reach::of(layout, layout.read_index()?.manifests())?.layers.contains(&diff_id);
         let whole = trusted && layout.layer(diff_id).is_dir();
         if whole {
+            self.mark(&pin(diff_id))?;
             self.mark(&placed(diff_id))?;
         }
         Ok(whole)
@@ -180,30 +191,32 @@ impl<'a> Intake<'a> {
         Ok(Some(Added { descriptor: Descriptor::new(media_type, size, digest), diff_id, bytes }))
     }
 
-    fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, what: &str) -> Result<u64, Error> {
-        DirBuilder::new().mode(0o755).create(rootfs).doing("create", rootfs)?;
-        fs::set_permissions(rootfs, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .doing("set the mode of", rootfs)?;
+    fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, expected: &Expected) -> Result<u64, Error> {
+        DirBuilder::new().create(rootfs).doing("create", rootfs)?;
+        // Whatever the umask is: it is `/` of containers whose images do not say otherwise.
+        fs::set_permissions(rootfs, fs::Permissions::from_mode(0o755)).doing("set the mode of", rootfs)?;
         let folder = File::open(rootfs).doing("open", rootfs)?.into();
-        let refused = |(entry, refusal)| Error::Entry { layer: what.to_owned(), entry, refusal };
-        let unpacked = unpack::unpack(stream, folder, self.store.flavour(), self.store.limits).map_err(refused)?;
         let limits = self.store.limits;
-        drain(stream, limits).map_err(|refusal| refused(("(the end)".into(), refusal)))?;
+        let unpacked = unpack::unpack(stream, folder, self.store.flavour(), limits).and_then(|unpacked| {
+            drain(stream, limits).map_err(|refusal| ("(the end)".into(), refusal))?;
+            Ok(unpacked)
+        });
+        // A stream that was cut because it is too long looks truncated; the lie about its size is the reason.
+        expected.check_size(stream.passed().1, true)?;
+        let unpacked =
+            unpacked.map_err(|(entry, refusal)| Error::Entry { layer: expected.what.clone(), entry, refusal })?;
         self.skipped.extend(unpacked.skipped);
-        tracing::debug!(layer = what, entries = unpacked.entries, bytes = unpacked.bytes, "unpacked");
+        tracing::debug!(layer = expected.what, entries = unpacked.entries, bytes = unpacked.bytes, "unpacked");
         Ok(unpacked.bytes)
     }
 
     /// Moves a layer to its place, and says so to other loads.
-    fn place(&mut self, diff_id: Digest, rootfs: Option<&PathBuf>) -> Result<(), Error> {
+    fn place(&mut self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
         let layout = &self.store.layout;
-        let Some(rootfs) = rootfs else {
-            return Ok(());
-        };
-        if self.is_whole(diff_id)? {
+        let _lock = layout.lock(FlockArg::LockExclusive)?;
+        if self.is_whole_locked(diff_id)? {
             return Ok(());
         }
-        let _lock = layout.lock(FlockArg::LockExclusive)?;
         let to = layout.layer(diff_id);
         if to.exists() {
             // Nobody counts on it: what a crash has left, perhaps not whole.
@@ -259,7 +272,8 @@ impl<'a> Intake<'a> {
 
 impl Drop for Intake<'_> {
     fn drop(&mut self) {
-        if !self.committed && !(self.layers.is_empty() && self.blobs.is_empty()) {
+        let brought_something = !self.layers.is_empty() || !self.blobs.is_empty();
+        if brought_something && !self.committed {
             // What cannot be taken back now is a leftover that `check` names.
             let _left = self.take_back();
         }
@@ -267,16 +281,25 @@ impl Drop for Intake<'_> {
 }
 
 impl Expected {
+    /// Compares the bytes read with the promised size; before the end (`partly`) there may be fewer.
+    fn check_size(&self, size: u64, partly: bool) -> Result<(), Error> {
+        let Some((_, expected)) = self.blob else {
+            return Ok(());
+        };
+        if size == expected || (partly && size < expected) {
+            return Ok(());
+        }
+        let actual = if size > expected { "more".to_owned() } else { size.to_string() };
+        Err(Error::WrongSize { what: self.what.clone(), expected, actual })
+    }
+
     fn check(&self, blob: Digest, size: u64, diff_id: Option<Digest>) -> Result<Digest, Error> {
         let what = || self.what.clone();
-        if let Some((expected, promised)) = self.blob {
-            if size != promised {
-                let actual = if size > promised { "more".to_owned() } else { size.to_string() };
-                return Err(Error::WrongSize { what: what(), expected: promised, actual });
-            }
-            if blob != expected {
-                return Err(Error::WrongDigest { what: what(), expected, actual: blob });
-            }
+        self.check_size(size, false)?;
+        if let Some((expected, _)) = self.blob
+            && blob != expected
+        {
+            return Err(Error::WrongDigest { what: what(), expected, actual: blob });
         }
         match (self.diff_id, diff_id) {
             (Some(expected), Some(actual)) if expected != actual => {
@@ -285,97 +308,4 @@ impl Expected {
             (expected, actual) => Ok(actual.or(expected).unwrap_or(blob)),
         }
     }
-}
-
-/// A layer on its way: compressed bytes hashed below the decoder, plain ones above it.
-struct Layer<R: Read> {
-    compression: Compression,
-    plain: Hashing<Decoder<Hashing<Tee<R>>>>,
-}
-
-impl<R: Read> Layer<R> {
-    fn new(compression: Compression, decoder: Decoder<Hashing<Tee<R>>>) -> Self {
-        let plain = match compression {
-            // The blob is the tar: one hash is enough.
-            Compression::None => Hashing::counting(decoder),
-            _ => Hashing::new(decoder),
-        };
-        Self { compression, plain }
-    }
-
-    /// Reads what is left; gives the blob's digest and size, and the tar's digest unless only the blob was read.
-    fn finish(self, blob_only: bool) -> io::Result<(Digest, u64, Option<Digest>)> {
-        let compression = self.compression;
-        let (diff_id, _, decoder) = self.plain.finish();
-        let mut raw = decoder.into_inner();
-        io::copy(&mut raw, &mut io::sink())?;
-        let (blob, size, tee) = raw.finish();
-        let blob = blob.expect("the blob's stream hashes");
-        if let Some(copy) = tee.copy {
-            // Errors of delayed writing show up here, on file systems that have them.
-            drop(copy);
-        }
-        let diff_id = match compression {
-            Compression::None => Some(blob),
-            _ => diff_id.filter(|_| !blob_only),
-        };
-        Ok((blob, size, diff_id))
-    }
-}
-
-impl<R: Read> Read for Layer<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.plain.read(buffer)
-    }
-}
-
-impl<R: Read> Stream for Layer<R> {
-    fn passed(&self) -> (u64, u64) {
-        (self.plain.count(), self.plain.get_ref().get_ref().count())
-    }
-}
-
-/// Reads the zeros after a tar's end, which count for its digest, and as much as anything for its limits.
-fn drain(stream: &mut impl Stream, limits: unpack::Limits) -> Result<(), unpack::Refusal> {
-    let mut buffer = vec![0; crate::compression::BUFFER];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => drop(result?),
-        }
-        let (bytes, compressed) = stream.passed();
-        limits.check_bytes(bytes)?;
-        limits.check_ratio(bytes, compressed)?;
-    }
-}
-
-/// Writes what is read.
-struct Tee<R> {
-    reader: R,
-    copy: Option<File>,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(buffer)?;
-        if let Some(copy) = &mut self.copy {
-            copy.write_all(&buffer[..count])?;
-        }
-        Ok(count)
-    }
-}
-
-/// Bytes of the files below `folder`, hard links once.
-fn tree_size(folder: &Path) -> u64 {
-    fn walk(folder: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let sizes = entries.map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => walk(&entry.path(), seen),
-            Ok(data) if data.is_file() && (data.nlink() == 1 || seen.insert(data.ino())) => data.len(),
-            _ => 0,
-        });
-        sizes.sum()
-    }
-    walk(folder, &mut std::collections::HashSet::new())
 }

@@ -6,7 +6,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`reference`] | names of images, by docker's grammar |
+//! | [`mod@reference`] | names of images, by docker's grammar |
 //! | [`digest`] | content addresses |
 //! | [`store`] | [`Store`]: find, list, name; `layout`: what lies where on the disk |
 //! | [`load`] | images from docker archives and OCI layouts |

@@ -100,6 +100,15 @@ fn cases() -> Vec<(&'static str, Blob)> {
                 tar
             }),
         ),
+        ("a link with content", plain(layer().raw(b'2', b"s", b"f", &[b'x'; 512], |_| {}))),
+        (
+            "entries after a single block of zeros",
+            Blob::plain({
+                let first = layer().file("f", b"seen").0;
+                [first, vec![0; 512], layer().file("g", b"evil").end()].concat()
+            }),
+        ),
+        ("an escape sequence in a name", plain(entry("../\x1b]0;evil\x07"))),
         ("too deep", plain(entry("1/2/3/4/5/6/7/8/9"))),
         ("too many entries", plain((0..60).fold(layer(), |layer, number| layer.file(&number.to_string(), b"")))),
         ("too large", plain((0..9).fold(layer(), |layer, number| layer.file(&number.to_string(), &zeros)))),

@@ -4,7 +4,7 @@ use crate::engine::{Engine, RunRequest};
 use crate::report::Refusal;
 use crate::spec::Arguments;
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use std::fs;
 use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,11 @@ use step03_mount_overlay::{Mount, parse_tmpfs, parse_volume};
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Run {
+    /// Print help (`-h` is the host name, as docker's).
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// Keep standard input open.
     #[arg(short, long)]
     interactive: bool,

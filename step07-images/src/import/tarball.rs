@@ -13,6 +13,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tar::{EntryType, Header};
 
+/// An extended attribute's full name and its value.
+pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// An entry to write.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
@@ -25,7 +28,7 @@ pub(crate) struct Item {
     pub(crate) mtime: (i64, u32),
     pub(crate) size: u64,
     pub(crate) device: (u32, u32),
-    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) attributes: Vec<Attribute>,
 }
 
 /// Writes a tar, entry by entry.
@@ -232,7 +235,7 @@ fn numbers(device: u64) -> (u32, u32) {
 }
 
 /// The extended attributes that belong to a file wherever it is; overlayfs's own belong to where it lay.
-fn attributes(path: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+fn attributes(path: &Path) -> Result<Vec<Attribute>, Error> {
     let c_path = CString::new(path.as_os_str().as_bytes()).expect("a path from readdir has no zero byte");
     let names = match sys::xattr::list(&c_path) {
         Err(nix::errno::Errno::EOPNOTSUPP) => Vec::new(),

@@ -4,7 +4,7 @@ use super::Refusal;
 use super::pax::{Extended, LIMIT};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
 
@@ -33,7 +33,7 @@ pub(crate) struct Member {
 pub(crate) struct Members<R> {
     reader: R,
     /// Of the current member's content, what has not been read.
-    left: u64,
+    pub(super) left: u64,
     /// The zeros after it, up to a full block.
     padding: u64,
     /// How to get past bytes that nobody wants; returns how many were there.
@@ -109,6 +109,10 @@ impl<R: Read> Members<R> {
         if header.as_bytes()[156] == 0 && member.name.ends_with(b"/") {
             member.kind = EntryType::Directory;
         }
+        // Go takes such an entry to have no content, other readers skip it: the next header would be another one.
+        if self.left > 0 && is_header_only(member.kind) {
+            return Err(Refusal::Header { why: "only a file can have content" });
+        }
         if member.kind.is_gnu_sparse() {
             self.read_sparse_map(header, &mut member)?;
         }
@@ -137,8 +141,11 @@ impl<R: Read> Members<R> {
     /// The next header whose checksum is right; `None` for a block of zeros or the stream's end.
     fn header(&mut self) -> Result<Option<Header>, Refusal> {
         let mut header = Header::new_old();
-        if !self.block(header.as_mut_bytes())? || header.as_bytes().iter().all(|byte| *byte == 0) {
+        if !self.block(header.as_mut_bytes())? {
             return Ok(None);
+        }
+        if is_zero(header.as_bytes()) {
+            return self.end().map(|()| None);
         }
         let bytes = header.as_bytes().iter().enumerate();
         let sum: u32 =
@@ -149,8 +156,18 @@ impl<R: Read> Members<R> {
         Ok(Some(header))
     }
 
+    /// After one block of zeros comes another, or nothing. Readers disagree about what else could follow: docker refuses it, GNU
+    /// tar stops, others read on.
+    fn end(&mut self) -> Result<(), Refusal> {
+        let mut second = [0; BLOCK];
+        if self.block(&mut second)? && !is_zero(&second) {
+            return Err(Refusal::Header { why: "a single block of zeros is before it" });
+        }
+        Ok(())
+    }
+
     /// Fills `block`; `false` when the stream had ended before it.
-    fn block(&mut self, block: &mut [u8]) -> Result<bool, Refusal> {
+    pub(super) fn block(&mut self, block: &mut [u8]) -> Result<bool, Refusal> {
         let mut filled = 0;
         while filled < block.len() {
             match self.reader.read(&mut block[filled..]) {
@@ -181,31 +198,6 @@ impl<R: Read> Members<R> {
         }
         Ok(name)
     }
-
-    /// The map of an old GNU sparse file: four pieces in the header, 21 in each block after it.
-    fn read_sparse_map(&mut self, header: &Header, member: &mut Member) -> Result<(), Refusal> {
-        const WRONG: Refusal = Refusal::Header { why: "the map of the sparse file is wrong" };
-        let gnu = header.as_gnu().ok_or(WRONG)?;
-        let mut pieces = Vec::new();
-        add_pieces(&mut pieces, &gnu.sparse).ok_or(WRONG)?;
-        let mut more = gnu.is_extended();
-        while more {
-            let mut block = GnuExtSparseHeader::new();
-            if !self.block(block.as_mut_bytes())? || pieces.len() as u64 * 24 > LIMIT {
-                return Err(WRONG);
-            }
-            add_pieces(&mut pieces, block.sparse()).ok_or(WRONG)?;
-            more = block.is_extended();
-        }
-        member.size = gnu.real_size().map_err(|_| WRONG)?;
-        let stored: u64 = pieces.iter().map(|(_, length)| length).sum();
-        let end = pieces.last().map_or(0, |(offset, length)| offset + length);
-        if stored != self.left || end > member.size {
-            return Err(WRONG);
-        }
-        member.sparse = Some(pieces);
-        Ok(())
-    }
 }
 
 impl Members<File> {
@@ -224,20 +216,16 @@ fn read_over<R: Read>(reader: &mut R, bytes: u64) -> io::Result<u64> {
     io::copy(&mut reader.take(bytes), &mut io::sink())
 }
 
-const WRONG_NUMBER: Refusal = Refusal::Header { why: "a number is no number" };
-
-/// Appends the pieces; `None` unless each comes after the one before it.
-fn add_pieces(pieces: &mut Vec<(u64, u64)>, headers: &[GnuSparseHeader]) -> Option<()> {
-    for header in headers.iter().filter(|header| !header.is_empty()) {
-        let (offset, length) = (header.offset().ok()?, header.length().ok()?);
-        let end = pieces.last().map_or(0, |(offset, length)| offset + length);
-        if offset < end || offset.checked_add(length)? > i64::MAX as u64 {
-            return None;
-        }
-        pieces.push((offset, length));
-    }
-    Some(())
+fn is_zero(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
+
+fn is_header_only(kind: EntryType) -> bool {
+    use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+    matches!(kind, Link | Symlink | Char | Block | Directory | Fifo)
+}
+
+const WRONG_NUMBER: Refusal = Refusal::Header { why: "a number is no number" };
 
 /// Two extended headers of one kind before one entry: tools disagree about which counts.
 fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Refusal> {
