@@ -1,6 +1,11 @@
 //! What the tests of the engine share: an engine on the fake host, with an image of busybox and the probe.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "each test program uses some of it, and fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses some of it, and fails by panicking"
+)]
 
 use std::path::PathBuf;
 use std::process::Command;
