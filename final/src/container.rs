@@ -14,7 +14,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// What stays of a container as long as it exists: `ROOT/containers/<id>/container.json`.
+/// What stays of a container as long as it exists: `ROOT/containers/<id>/container.json`. Of a container that is removed when it
+/// ends (`--rm`) nothing has to outlive the machine, and it is `RUN/containers/<id>/container.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// 64 hexadecimal digits.
@@ -97,7 +98,8 @@ impl Record {
     /// Reads the record of `id`; `None` when there is none or it is half-written.
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
-        serde_json::from_slice(&fs::read(record_path(dirs, id)).ok()?).ok()
+        let bytes = [dirs.container(id), dirs.live(id)].iter().find_map(|folder| fs::read(folder.join(RECORD)).ok())?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// Writes it. A container that is to stay is synced to the disk; one that is thrown away anyway costs no time for that.
@@ -105,7 +107,8 @@ impl Record {
     /// # Errors
     /// write(2), rename(2).
     pub fn write(&self, dirs: &Dirs) -> Result<()> {
-        replace(&record_path(dirs, &self.id), self, !self.auto_remove)
+        let folder = if self.auto_remove { dirs.live(&self.id) } else { dirs.container(&self.id) };
+        replace(&folder.join(RECORD), self, !self.auto_remove)
     }
 }
 
@@ -123,9 +126,7 @@ impl State {
     }
 }
 
-fn record_path(dirs: &Dirs, id: &str) -> PathBuf {
-    dirs.container(id).join("container.json")
-}
+const RECORD: &str = "container.json";
 
 /// Replaces a file as a whole: whoever reads sees the old one or the new one.
 fn replace(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {

@@ -10,13 +10,14 @@ use crate::spec::{self, Arguments};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use step02_pid_ns::{ForwardedSignals, Running};
+use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
 use step06_capabilities::User;
 use step07_images::{Digest, Error as ImageError, Image, Reference, Removed, Store};
@@ -131,7 +132,6 @@ impl Engine {
         let name = claim_name(&self.dirs, id, request.name.as_deref())?;
         let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
         let mut record = self.record(request, image, id, name, &overlay)?;
-        record.write(&self.dirs)?;
 
         let what = Launch {
             spec: &record.spec,
@@ -141,9 +141,10 @@ impl Engine {
             privilege: self.privilege,
         };
         let mut started = None;
-        let status = launch(&what, signals, |running| {
-            let state = state_of(running)?;
+        let status = launch(&what, signals, |pid| {
+            let state = state_of(pid)?;
             started = Some(state.started);
+            record.write(&self.dirs)?;
             state.write(&self.dirs, id)
         })?;
         let code = code(status)?;
@@ -277,8 +278,7 @@ fn is_demo(reference: &str) -> bool {
     matches!((reference.parse::<Reference>(), demo), (Ok(wanted), Ok(demo)) if wanted == demo)
 }
 
-fn state_of(running: &Running) -> Result<State> {
-    let pid = running.host_pid();
+fn state_of(pid: Pid) -> Result<State> {
     // A child that we have not waited for is in /proc even when it has ended.
     let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
     Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })

@@ -1,7 +1,7 @@
 //! Step 2, a process tree of one's own.
 //!
-//! [`spawn`] makes a process in new [`Namespaces`] by one clone3. What the process does before it becomes the program is a
-//! closure, the *child half*: system calls only, on data prepared before. [`spawn`] alone reports to the parent and calls
+//! [`spawn()`] makes a process in new [`Namespaces`] by one clone3. What the process does before it becomes the program is a
+//! closure, the *child half*: system calls only, on data prepared before. [`spawn()`] alone reports to the parent and calls
 //! execve, so the parent learns either that the program runs or which call failed, on what, and why.
 //!
 //! ```no_run
@@ -30,7 +30,7 @@ pub use error::Error;
 pub use namespaces::Namespaces;
 pub use own_proc::{mount_proc, receive_mounts_only};
 pub use running::Running;
-pub use spawn::{CloneSpec, spawn};
+pub use spawn::{CloneSpec, spawn, spawn_and};
 pub use supervise::{ForwardedSignals, supervise};
 pub use user::UserMap;
 pub use uts::Hostname;

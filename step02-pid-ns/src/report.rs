@@ -7,8 +7,9 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::Failure;
 use sys::fd::close_copy;
 
@@ -85,6 +86,19 @@ impl Channel {
 
     fn send(&self, bytes: &[u8]) -> nix::Result<()> {
         send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL).map(drop)
+    }
+
+    /// Parent: waits until the child has closed its end, by execve or by its death. What it said waits to be received: one
+    /// wake-up of a sleeping processor instead of one a message.
+    pub(crate) fn wait_for_the_end(&self) -> nix::Result<()> {
+        // No event is asked for: POLLHUP comes unasked.
+        let mut ours = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        loop {
+            match poll(&mut ours, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Parent: the next message; `None` at the end of file.

@@ -6,7 +6,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A process that [`crate::spawn`] made.
+/// A process that [`crate::spawn()`] made.
 #[derive(Debug)]
 pub struct Running {
     host_pid: Pid,

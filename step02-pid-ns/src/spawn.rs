@@ -44,6 +44,19 @@ pub fn spawn<'p>(
     spec: &CloneSpec<'_>,
     child_half: impl FnOnce() -> Result<&'p dyn Execute, Failure<'p>>,
 ) -> Result<Running, Error> {
+    spawn_and(spec, child_half, |_| ())
+}
+
+/// As [`spawn()`], and `meanwhile` runs in the parent as soon as there is a child: work that the child does not wait for is
+/// done on the other processor. It gets the child's PID.
+///
+/// # Errors
+/// As [`spawn()`].
+pub fn spawn_and<'p>(
+    spec: &CloneSpec<'_>,
+    child_half: impl FnOnce() -> Result<&'p dyn Execute, Failure<'p>>,
+    meanwhile: impl FnOnce(Pid),
+) -> Result<Running, Error> {
     let (ours, theirs) = Channel::pair().map_err(Error::Channel)?;
     let args = CloneArgs { flags: spec.namespaces.flags(), into_cgroup: spec.into_cgroup };
     let (host_pid, pidfd) = clone_child(&args, || be_the_child(spec, &theirs, &ours, child_half))
@@ -51,7 +64,7 @@ pub fn spawn<'p>(
     let running = Running::new(host_pid, pidfd);
     // Only the child may hold its end now, or the end of file would never come.
     drop(theirs);
-    match follow(spec, &ours, host_pid) {
+    match follow(spec, &ours, host_pid, meanwhile) {
         Ok(()) => Ok(running),
         Err(error) => Err(running.after_failure(error)),
     }
@@ -59,12 +72,14 @@ pub fn spawn<'p>(
 // ANCHOR_END: spawn
 
 /// Parent: gives the child its users, then reads its reports until the program runs.
-fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid) -> Result<(), Error> {
+fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid, meanwhile: impl FnOnce(Pid)) -> Result<(), Error> {
     if let Some(map) = spec.user_map {
         map.write(host_pid)?;
         // EPIPE: the child is dead already; how it died is what the report, or its absence, says.
         child.go().or_else(|errno| if errno == Errno::EPIPE { Ok(()) } else { Err(Error::Channel(errno)) })?;
     }
+    meanwhile(host_pid);
+    child.wait_for_the_end().map_err(Error::Channel)?;
     let mut ready = false;
     while let Some(received) = child.receive().map_err(Error::Channel)? {
         match received.message() {

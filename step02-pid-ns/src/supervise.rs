@@ -28,7 +28,7 @@ const OWN: [Signal; 9] = [
 ];
 
 impl ForwardedSignals {
-    /// Blocks the signals, so that from now on none is lost or ends us. Before [`crate::spawn`]: one that comes between the
+    /// Blocks the signals, so that from now on none is lost or ends us. Before [`crate::spawn()`]: one that comes between the
     /// clone and the wait has to reach the child too.
     ///
     /// # Errors

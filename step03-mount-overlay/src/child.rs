@@ -1,4 +1,4 @@
-//! The child half: system calls only, on what [`Mounts`](crate::Mounts) and [`Overlay`](crate::Overlay) have prepared.
+//! The child half: system calls only, on what [`Mounts`] and [`Overlay`](crate::Overlay) have prepared.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]

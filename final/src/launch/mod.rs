@@ -5,10 +5,12 @@ mod console;
 mod prepare;
 
 use anyhow::Result;
+use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use std::os::fd::AsFd;
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, spawn, supervise};
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
 use sys::Failure;
 
@@ -30,14 +32,16 @@ pub struct Launch<'a> {
     pub privilege: crate::rootless::Privilege,
 }
 
-/// Starts it, tells `on_running`, and waits for its end, passing signals and the terminal on.
+/// Starts it and waits for its end, passing signals and the terminal on. `meanwhile` gets the child's PID and runs while
+/// the child mounts: what it does costs no time on the way to the program.
 ///
 /// # Errors
-/// What could not be prepared; which call of the child half failed; why execve refused ([`step01_chroot::Error`]).
+/// What could not be prepared; which call of the child half failed; why execve refused ([`step01_chroot::Error`]); what
+/// `meanwhile` could not do, and then the program is killed.
 pub fn launch(
     launch: &Launch<'_>,
     signals: &ForwardedSignals,
-    on_running: impl FnOnce(&Running) -> Result<()>,
+    meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<WaitStatus> {
     let prepared = Prepared::new(launch)?;
     let console = prepared.terminal.as_ref().map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
@@ -47,14 +51,17 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
-    let running =
-        spawn(&clone, || child::enter(&prepared, launch.overlay)).map_err(|error| explain(error, launch.overlay))?;
-    let told = on_running(&running);
+    let mut told = Ok(());
+    let running = spawn_and(&clone, || child::enter(&prepared, launch.overlay), |pid| told = meanwhile(pid))
+        .map_err(|error| explain(error, launch.overlay))?;
+    if told.is_err() {
+        running.signal(SIGKILL)?;
+    }
     let status = match console {
-        Some(console) => console.relay(&running, signals),
-        None => supervise(&running, signals).map_err(Into::into),
+        Some(console) => console.relay(&running, signals)?,
+        None => supervise(&running, signals)?,
     };
-    told.and(status)
+    told.map(|()| status)
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
