@@ -168,7 +168,7 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     if let Status::Abandoned(state) = status {
         state.as_ref().map(kill).transpose()?;
         let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
-        Record { exit: Some(exit), ..record }.write(dirs)?;
+        Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }
     lock.map_or(Ok(()), |lock| put_to_rest(dirs, id, lock))
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// What stays of a container as long as it exists: `ROOT/containers/<id>/container.json`. Of a container that is removed when it
-/// ends (`--rm`) nothing has to outlive the machine, and it is `RUN/containers/<id>/container.json`.
+/// ends (`--rm`) nothing has to outlive the machine, and it is part of `RUN/containers/<id>/state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// 64 hexadecimal digits.
@@ -98,46 +98,65 @@ impl Record {
     /// Reads the record of `id`; `None` when there is none or it is half-written.
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
-        let bytes = [dirs.container(id), dirs.live(id)].iter().find_map(|folder| fs::read(folder.join(RECORD)).ok())?;
-        serde_json::from_slice(&bytes).ok()
+        match fs::read(dirs.container(id).join(RECORD)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+            Err(_) => Live::<Self>::read(dirs, id)?.record,
+        }
     }
 
-    /// Writes it. A container that is to stay is synced to the disk; one that is thrown away anyway costs no time for that.
+    /// Writes down that it runs. A container that is to stay is synced to the disk; one that is thrown away anyway (`--rm`)
+    /// costs no time for that, and one file for both the record and the state.
+    ///
+    /// # Errors
+    /// open(2), write(2).
+    pub fn write_started(&self, dirs: &Dirs, state: &State) -> Result<()> {
+        if !self.auto_remove {
+            write_new(&dirs.container(&self.id).join(RECORD), self, true)?;
+        }
+        let live = Live { state: state.clone(), record: self.auto_remove.then_some(self) };
+        write_new(&dirs.live(&self.id).join(STATE), &live, false)
+    }
+
+    /// Writes down how it ended.
     ///
     /// # Errors
     /// write(2), rename(2).
-    pub fn write(&self, dirs: &Dirs) -> Result<()> {
-        let folder = if self.auto_remove { dirs.live(&self.id) } else { dirs.container(&self.id) };
-        replace(&folder.join(RECORD), self, !self.auto_remove)
+    pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
+        replace(&dirs.container(&self.id).join(RECORD), self)
     }
 }
 
-impl State {
-    fn read(dirs: &Dirs, id: &str) -> Option<Self> {
-        serde_json::from_slice(&fs::read(dirs.live(id).join("state.json")).ok()?).ok()
-    }
+/// `RUN/containers/<id>/state.json`: the state, and the record where it is nowhere else.
+#[derive(Debug, Serialize, Deserialize)]
+struct Live<R> {
+    #[serde(flatten)]
+    state: State,
+    record: Option<R>,
+}
 
-    /// Writes it; never synced, because it means nothing after a reboot.
-    ///
-    /// # Errors
-    /// write(2), rename(2).
-    pub fn write(&self, dirs: &Dirs, id: &str) -> Result<()> {
-        replace(&dirs.live(id).join("state.json"), self, false)
+impl Live<Record> {
+    fn read(dirs: &Dirs, id: &str) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dirs.live(id).join(STATE)).ok()?).ok()
     }
 }
 
 const RECORD: &str = "container.json";
+const STATE: &str = "state.json";
 
-/// Replaces a file as a whole: whoever reads sees the old one or the new one.
-fn replace(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {
+/// Writes a file that was not there, by one write(2): whoever reads it before that reads nothing, which is no JSON.
+fn write_new(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {
     let context = || format!("write `{}`", path.display());
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary).with_context(context)?;
+    let mut file = File::create_new(path).with_context(context)?;
     file.write_all(&serde_json::to_vec(content)?).with_context(context)?;
-    if sync {
-        file.sync_data().with_context(context)?;
-    }
-    fs::rename(&temporary, path).with_context(context)
+    if sync { file.sync_data().with_context(context) } else { Ok(()) }
+}
+
+/// Replaces a file as a whole, also across a power cut: whoever reads sees the old one or the new one.
+fn replace(path: &Path, content: &impl Serialize) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let _of_an_earlier_crash = fs::remove_file(&temporary);
+    write_new(&temporary, content, true)?;
+    fs::rename(&temporary, path).with_context(|| format!("write `{}`", path.display()))
 }
 
 /// The lock of a container, held as long as its supervisor lives: the kernel lets go of it with the process.
@@ -257,7 +276,7 @@ impl Container {
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
         // The lock is asked before the record: a container that ends in between is seen as ended, not as abandoned.
         let alive = is_alive(dirs, id);
-        let state = State::read(dirs, id);
+        let state = Live::<Record>::read(dirs, id).map(|live| live.state);
         let record = Record::read(dirs, id)?;
         let status = match (alive, state, record.exit.clone()) {
             (_, _, Some(exit)) => Status::Exited(exit),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 ///   containers/<id>/             container.json, diff/ (what was written), work/ (overlayfs's own)
 ///   names/<name>                 a link to the id
 /// RUN   /run/tara, rootless $XDG_RUNTIME_DIR/tara
-///   containers/<id>/             state.json, and container.json of `--rm`; the directory itself is locked (flock) as long
+///   containers/<id>/             state.json, with the record of a `--rm`; the directory itself is locked (flock) as long
 ///                                as its supervisor lives
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,8 +144,7 @@ impl Engine {
         let status = launch(&what, signals, |pid| {
             let state = state_of(pid)?;
             started = Some(state.started);
-            record.write(&self.dirs)?;
-            state.write(&self.dirs, id)
+            record.write_started(&self.dirs, &state)
         })?;
         let code = code(status)?;
         record.exit = Some(Exit { code, started, finished: Timestamp::now() });
@@ -213,7 +212,7 @@ impl Engine {
         if record.auto_remove {
             return reclaim(&self.dirs, &record.id, Some(lock));
         }
-        record.write(&self.dirs)?;
+        record.write_ended(&self.dirs)?;
         put_to_rest(&self.dirs, &record.id, lock)
     }
 
