@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::launch::{Launch, launch};
+use crate::launch::{Launch, Network, launch};
 use crate::reclaim::{kill, put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
@@ -102,10 +102,11 @@ impl Engine {
     pub fn run(&self, request: &RunRequest) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
+        let network = request.arguments.own_network.then(Network::begin).transpose()?;
         let image = self.image(&request.image)?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
-        match self.run_locked(request, &image, &id, &signals) {
+        match self.run_locked(request, &image, &id, network, &signals) {
             Ok((record, code)) => {
                 self.end(&record, lock)?;
                 Ok(code)
@@ -127,6 +128,7 @@ impl Engine {
         request: &RunRequest,
         image: &Image,
         id: &str,
+        network: Option<Network>,
         signals: &ForwardedSignals,
     ) -> Result<(Record, u8)> {
         let name = claim_name(&self.dirs, id, request.name.as_deref())?;
@@ -136,12 +138,13 @@ impl Engine {
         let what = Launch {
             spec: &record.spec,
             overlay: &overlay,
+            network,
             init: request.init,
             interactive: request.interactive,
             privilege: self.privilege,
         };
         let mut started = None;
-        let status = launch(&what, signals, |pid| {
+        let status = launch(what, signals, |pid| {
             let state = state_of(pid)?;
             started = Some(state.started);
             record.write_started(&self.dirs, &state)

@@ -7,6 +7,7 @@
 
 use super::Prepared;
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use nix::unistd::{chdir, setsid};
 use std::os::fd::AsFd;
 use step02_pid_ns::Namespaces;
@@ -19,9 +20,7 @@ use sys::{Failure, Whilst, fd, process};
 // ANCHOR: enter
 pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
     session(prepared)?;
-    if prepared.namespaces.contains(Namespaces::NETWORK) {
-        loopback_up()?;
-    }
+    network(prepared)?;
     if let Some(hostname) = &prepared.hostname {
         hostname.set()?;
     }
@@ -46,6 +45,14 @@ fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
         (Some(terminal), _) => terminal.enter(),
         (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null"),
         (None, None) => Ok(()),
+    }
+}
+
+fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {
+    match &prepared.network {
+        Some(ready) => setns(ready, CloneFlags::CLONE_NEWNET).whilst("enter the network namespace", c""),
+        None if prepared.namespaces.contains(Namespaces::NETWORK) => loopback_up(),
+        None => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod child;
 mod console;
+mod network;
 mod prepare;
 
 use anyhow::Result;
@@ -15,15 +16,18 @@ use step03_mount_overlay::Overlay;
 use sys::Failure;
 
 pub use console::Console;
+pub use network::Network;
 pub use prepare::Prepared;
 
 /// What is launched, besides the specification.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Launch<'a> {
     /// What to run.
     pub spec: &'a Spec,
     /// Its root file system.
     pub overlay: &'a Overlay,
+    /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
+    pub network: Option<Network>,
     /// Whether PID 1 is an init of ours.
     pub init: bool,
     /// Whether the program gets our standard input; else it reads nothing.
@@ -39,11 +43,12 @@ pub struct Launch<'a> {
 /// What could not be prepared; which call of the child half failed; why execve refused ([`step01_chroot::Error`]); what
 /// `meanwhile` could not do, and then the program is killed.
 pub fn launch(
-    launch: &Launch<'_>,
+    mut launch: Launch<'_>,
     signals: &ForwardedSignals,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<WaitStatus> {
-    let prepared = Prepared::new(launch)?;
+    let network = launch.network.take();
+    let prepared = Prepared::new(&launch, network)?;
     let console = prepared.terminal.as_ref().map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
     let clone = CloneSpec {
         namespaces: prepared.namespaces,

@@ -1,6 +1,6 @@
 //! The host half: everything that can fail with a good message, and all the memory that the child half will need.
 
-use super::Launch;
+use super::{Launch, Network};
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -17,6 +17,8 @@ use step06_capabilities::User;
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) namespaces: Namespaces,
+    /// A network namespace that is there already; its loopback link is up.
+    pub(super) network: Option<OwnedFd>,
     pub(super) terminal: Option<Terminal>,
     /// What the program reads when it gets neither a terminal nor our standard input.
     pub(super) no_input: Option<OwnedFd>,
@@ -34,15 +36,18 @@ impl Prepared {
     ///
     /// # Errors
     /// What it asks for and cannot be had.
-    pub fn new(launch: &Launch<'_>) -> Result<Self> {
+    pub fn new(launch: &Launch<'_>, network: Option<Network>) -> Result<Self> {
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
         let mounts = mounts(spec);
         let terminal = process.terminal().unwrap_or(false).then(|| terminal(&mounts)).transpose()?;
         let own_devices = !launch.privilege.in_user_namespace;
         let workdir = process.cwd();
+        let network = network.map(Network::finish).transpose()?;
+        let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
         Ok(Self {
-            namespaces: namespaces(spec)?,
+            namespaces: namespaces(spec)? - made,
+            network,
             no_input: (terminal.is_none() && !launch.interactive).then(no_input).transpose()?,
             hostname: spec.hostname().as_deref().map(Hostname::new).transpose()?,
             mounts: Mounts::prepare(&mounts, own_devices, terminal.as_ref(), workdir)?,
