@@ -25,17 +25,31 @@ compile_error!(
      On macOS or Windows build it inside a Linux virtual machine: README.md, \"Without Linux\"."
 );
 
+// Nothing of it is compiled elsewhere, so that the message above is the only one.
+#[cfg(target_os = "linux")]
 pub mod alloc;
+#[cfg(target_os = "linux")]
 pub mod arch;
+#[cfg(target_os = "linux")]
 pub mod clone;
+#[cfg(target_os = "linux")]
 pub mod exec;
+#[cfg(target_os = "linux")]
 pub mod failure;
+#[cfg(target_os = "linux")]
 pub mod fd;
+#[cfg(target_os = "linux")]
 pub mod mount;
+#[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
 pub mod signal;
+#[cfg(target_os = "linux")]
 pub mod terminal;
+#[cfg(target_os = "linux")]
 pub mod xattr;
 
+#[cfg(target_os = "linux")]
 pub use failure::{Failure, Whilst};
+#[cfg(target_os = "linux")]
 pub use nix::errno::Errno;
