@@ -408,12 +408,15 @@ fn layer(layout: &Path) -> PathBuf {
     blobs.max_by_key(|path| path.metadata().unwrap().len()).unwrap()
 }
 
+/// A name, and what it does to the bytes of a layer.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
 fn damaged_layers_are_refused(host: &Host) {
     fs::write(host.folder("outside").join("canary"), "alive").unwrap();
     let layout = busybox_layout(host);
     let whole = fs::read(layer(&layout)).unwrap();
     let digest = layer(&layout).file_name().unwrap().to_str().unwrap().to_owned();
-    let damage: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    let damage: [Damage<'_>; 4] = [
         ("truncated", &|bytes| bytes.truncate(bytes.len() / 2)),
         ("one bit", &|bytes| bytes[1000] ^= 1),
         ("longer", &|bytes| bytes.push(0)),
