@@ -1,16 +1,17 @@
 //! What killed processes left behind, and containers whose record and reality disagree.
 
-use crate::container::{Alive, Container, Exit, Lock, Record, Status, ids};
+use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
 use crate::reclaim::{kill, put_to_rest, reclaim};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc::SIGKILL;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use step07_images::Store;
 
@@ -100,16 +101,20 @@ fn names(dirs: &Dirs) -> Result<Vec<Finding>> {
 
 /// Processes that live on an overlay of ours, by their own table of mounts, and whose supervisor is dead.
 fn processes(dirs: &Dirs) -> Vec<Finding> {
-    let marker = format!("upperdir={}/", dirs.containers().display());
-    let own = Path::new("/proc");
-    let pids = ids(own).unwrap_or_default().into_iter().filter_map(|name| name.parse::<i32>().ok());
-    pids.filter_map(|host_pid| {
-        let table = fs::read_to_string(own.join(format!("{host_pid}/mountinfo"))).ok()?;
-        let (_, rest) = table.lines().find(|line| line.contains(" / / "))?.split_once(&marker)?;
-        let id = rest.split_once('/')?.0.to_owned();
+    let pids = ids(Path::new("/proc")).unwrap_or_default().into_iter().filter_map(|name| name.parse::<i32>().ok());
+    let lives_in = |host_pid| {
+        let id = container_of(dirs, host_pid)?;
         Lock::of_the_dead(dirs, &id).is_ok().then_some(Finding::Process { host_pid, id })
-    })
-    .collect()
+    };
+    pids.filter_map(lives_in).collect()
+}
+
+/// The id of the container whose overlay is the root of the process.
+fn container_of(dirs: &Dirs, host_pid: i32) -> Option<String> {
+    let marker = format!("upperdir={}/", dirs.containers().display());
+    let table = fs::read_to_string(format!("/proc/{host_pid}/mountinfo")).ok()?;
+    let (_, rest) = table.lines().find(|line| line.contains(" / / "))?.split_once(&marker)?;
+    Some(rest.split_once('/')?.0.to_owned())
 }
 
 /// Mounts below the containers' folders in our own table: there are none, every mount is in the container's.
@@ -125,6 +130,8 @@ fn mounts(dirs: &Dirs) -> Vec<Finding> {
 /// # Errors
 /// The first finding that could not be repaired.
 pub fn repair(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
+    // One at a time: a name that another has removed since may be a new container's by now.
+    let _turn = turn(dirs)?;
     let findings = check(dirs, store)?;
     for finding in &findings {
         repair_one(dirs, finding).with_context(|| finding.describe())?;
@@ -134,9 +141,15 @@ pub fn repair(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+fn turn(dirs: &Dirs) -> Result<Flock<File>> {
+    let context = || format!("lock `{}`", dirs.root.display());
+    let root = File::open(&dirs.root).with_context(context)?;
+    Flock::lock(root, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(context)
+}
+
 fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
     match finding {
-        Finding::Process { host_pid, .. } => kill_and_wait(Pid::from_raw(*host_pid)),
+        Finding::Process { host_pid, id } => kill_and_wait(dirs, *host_pid, id),
         Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
@@ -145,10 +158,14 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
     }
 }
 
-fn kill_and_wait(pid: Pid) -> Result<()> {
+fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
     use nix::poll::{PollFd, PollFlags, poll};
     use std::os::fd::AsFd;
-    let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
+    let Ok(process) = sys::process::pidfd_open(Pid::from_raw(host_pid)) else { return Ok(()) };
+    // Asked again now that the descriptor is open: the number may have become somebody else's.
+    if container_of(dirs, host_pid).as_deref() != Some(id) {
+        return Ok(());
+    }
     let _ended_already = sys::process::pidfd_send(&process, SIGKILL);
     // A pidfd becomes readable when its process has ended.
     poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 5000u16)?;
@@ -164,8 +181,10 @@ fn remove_dead(dirs: &Dirs, id: &str) -> Result<()> {
 
 fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     let Ok(lock) = Lock::of_the_dead(dirs, id) else { return Ok(()) };
-    let Some(Container { record, status }) = Container::read(dirs, id) else { return Ok(()) };
-    if let Status::Abandoned(state) = status {
+    // Not by way of its status: that asks the lock, and now the lock is ours.
+    let Some(record) = Record::read(dirs, id) else { return Ok(()) };
+    if record.exit.is_none() {
+        let state = State::read(dirs, id);
         state.as_ref().map(kill).transpose()?;
         let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;

@@ -123,6 +123,15 @@ impl Record {
     /// write(2), rename(2).
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
         replace(&dirs.container(&self.id).join(RECORD), self)
+            .with_context(|| format!("cannot write down how container `{}` ended", self.name))
+    }
+}
+
+impl State {
+    /// Reads what lives of `id`; `None` when its program has not begun, or nothing of it lives.
+    #[must_use]
+    pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
+        Live::<Record>::read(dirs, id).map(|live| live.state)
     }
 }
 
@@ -155,7 +164,7 @@ fn write_new(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {
 fn replace(path: &Path, content: &impl Serialize) -> Result<()> {
     let temporary = path.with_extension("new");
     let _of_an_earlier_crash = fs::remove_file(&temporary);
-    write_new(&temporary, content, true)?;
+    write_new(&temporary, content, true).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     fs::rename(&temporary, path).with_context(|| format!("write `{}`", path.display()))
 }
 
@@ -276,7 +285,7 @@ impl Container {
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
         // The lock is asked before the record: a container that ends in between is seen as ended, not as abandoned.
         let alive = is_alive(dirs, id);
-        let state = Live::<Record>::read(dirs, id).map(|live| live.state);
+        let state = State::read(dirs, id);
         let record = Record::read(dirs, id)?;
         let status = match (alive, state, record.exit.clone()) {
             (_, _, Some(exit)) => Status::Exited(exit),

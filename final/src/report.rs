@@ -1,7 +1,9 @@
 //! Errors as the user sees them: what failed, during what, the kernel's words, what to do; and the exit code.
 
 use anyhow::Error;
-use std::fmt;
+use nix::errno::Errno;
+use std::{fmt, io};
+use sys::failure::describe;
 
 /// An error of the engine itself that has a remedy or an exit code of its own.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl std::error::Error for Refusal {}
 /// The whole report, lines that end in a newline.
 #[must_use]
 pub fn text(error: &Error) -> String {
-    let mut causes = error.chain().map(ToString::to_string);
+    let mut causes = error.chain().map(words);
     let mut report = format!("error: {}\n", causes.next().unwrap_or_default());
     let during: Vec<String> = causes.collect();
     if !during.is_empty() {
@@ -56,6 +58,16 @@ pub fn text(error: &Error) -> String {
         report += &format!("  help: {help}\n");
     }
     report
+}
+
+/// What one link of the chain says; the kernel's errno as everywhere: its sentence and its name.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    errno(cause).map_or_else(|| cause.to_string(), describe)
+}
+
+fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<Errno> {
+    let of_io = || cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw);
+    cause.downcast_ref::<Errno>().copied().or_else(of_io)
 }
 
 fn find<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
@@ -73,8 +85,20 @@ fn help(error: &Error) -> Option<String> {
     let mounts = || find::<step03_mount_overlay::Error>(error)?.help();
     let user = || Some(find::<step06_capabilities::Error>(error)?.help());
     let image = || find::<step07_images::Error>(error)?.help();
+    let kernel = || error.chain().find_map(errno).and_then(help_for);
     let of_a_step = || program().or_else(process).or_else(mounts).or_else(user).or_else(image).map(str::to_owned);
-    own.or_else(of_a_step)
+    own.or_else(of_a_step).or_else(|| kernel().map(str::to_owned))
+}
+
+/// What to do about an error of the kernel on the engine's own files.
+fn help_for(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::ENOSPC | Errno::EDQUOT => {
+            Some("free some space, or put the state directory on a larger file system with `--root DIR`")
+        }
+        Errno::EROFS => Some("choose writable state directories with `--root DIR` and `--run-root DIR`"),
+        _ => None,
+    }
 }
 
 /// The exit code: 126 and 127 for a program that cannot be executed or is not there, 125 for the engine's own errors.

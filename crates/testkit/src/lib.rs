@@ -24,12 +24,14 @@
 //! The same program is the *probe* ([`probe`]): called by that name inside a container it prints what it sees, and the
 //! test compares that with what it sees from outside.
 
+mod fixture;
 mod host;
 mod leaks;
 pub mod probe;
 mod runner;
 mod wait;
 
+pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;
 pub use probe::Facts;

@@ -1,5 +1,6 @@
 //! From a list of tests to fake hosts: each test is this program again, in namespaces of its own.
 
+use crate::fixture::Fixture;
 use crate::host::Host;
 use crate::leaks::Snapshot;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -22,6 +23,8 @@ pub enum Need {
     Program(&'static str, &'static str),
     /// This much time instead of a minute.
     Time(Duration),
+    /// A file that is made before the test, outside of the fake host.
+    Fixture(&'static Fixture),
 }
 
 /// A static busybox: the root file system of most tests.
@@ -63,7 +66,12 @@ fn trials(tests: &[Test]) -> Vec<Trial> {
         .map(|test| {
             let (name, limit) = (test.name, time_limit(test.needs));
             let missing = sandbox.clone().or_else(|| test.needs.iter().find_map(lacking));
-            let trial = Trial::test(name, move || run_in_fake_host(name, limit)).with_ignored_flag(missing.is_some());
+            let fixtures: Vec<&Fixture> = test.needs.iter().filter_map(fixture).collect();
+            let run = move || {
+                fixtures.iter().try_for_each(|fixture| fixture.ensure())?;
+                run_in_fake_host(name, limit)
+            };
+            let trial = Trial::test(name, run).with_ignored_flag(missing.is_some());
             match missing {
                 Some(reason) => trial.with_kind(format!("skipped: {reason}")),
                 None => trial,
@@ -74,6 +82,10 @@ fn trials(tests: &[Test]) -> Vec<Trial> {
 
 fn time_limit(needs: &[Need]) -> Duration {
     needs.iter().find_map(|need| if let Need::Time(limit) = need { Some(*limit) } else { None }).unwrap_or(TIME_LIMIT)
+}
+
+fn fixture(need: &Need) -> Option<&'static Fixture> {
+    if let Need::Fixture(fixture) = need { Some(fixture) } else { None }
 }
 
 /// Why `need` is not met here; `None` when it is.

@@ -71,8 +71,15 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             eprint!("{}", report::text(&error));
-            report::exit_code(&error).into()
+            cli.command.exit_code(&error).into()
         }
+    }
+}
+
+impl Command {
+    /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
+    fn exit_code(&self, error: &anyhow::Error) -> u8 {
+        if matches!(self, Self::Run(_)) { report::exit_code(error) } else { 1 }
     }
 }
 
