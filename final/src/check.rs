@@ -2,7 +2,7 @@
 
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
-use crate::reclaim::{kill, put_to_rest, reclaim};
+use crate::reclaim::{put_to_rest, reclaim};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -85,7 +85,7 @@ fn of_container(dirs: &Dirs, id: String) -> Option<Finding> {
     match status {
         _ if record.auto_remove => Some(Finding::NotRemoved { id, name }),
         Status::Exited(_) if !dirs.live(&id).exists() => None,
-        Status::Starting | Status::Running(_) => None,
+        Status::Created | Status::Starting | Status::Running(_) => None,
         Status::Exited(_) | Status::Abandoned(_) => Some(Finding::Abandoned { id, name }),
     }
 }
@@ -185,7 +185,7 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     let Some(record) = Record::read(dirs, id) else { return Ok(()) };
     if record.exit.is_none() {
         let state = State::read(dirs, id);
-        state.as_ref().map(kill).transpose()?;
+        state.as_ref().map(|state| state.signal(SIGKILL)).transpose()?;
         let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }

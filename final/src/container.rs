@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,10 @@ pub struct Record {
     pub network: String,
     /// What the image and the arguments come to.
     pub spec: Spec,
+    /// The signal that asks its program to end, by name or number; the image may name one.
+    pub stop_signal: Option<String>,
+    /// When its program last began; `None` for one that never did.
+    pub started: Option<Timestamp>,
     /// How it ended, once it has.
     pub exit: Option<Exit>,
 }
@@ -69,6 +74,8 @@ pub struct State {
 /// What a container is doing, by what the lock and the files say.
 #[derive(Debug, Clone)]
 pub enum Status {
+    /// It is made, and its program has never run.
+    Created,
     /// Its supervisor lives; its program does not run yet.
     Starting,
     /// Its supervisor lives, and so does the program.
@@ -111,19 +118,39 @@ impl Record {
     /// open(2), write(2).
     pub fn write_started(&self, dirs: &Dirs, state: &State) -> Result<()> {
         if !self.auto_remove {
-            write_new(&dirs.container(&self.id).join(RECORD), self, true)?;
+            self.write(dirs)?;
         }
         let live = Live { state: state.clone(), record: self.auto_remove.then_some(self) };
         write_new(&dirs.live(&self.id).join(STATE), &live, false)
     }
 
-    /// Writes down how it ended.
+    /// Writes it for good, in the place of an earlier one.
     ///
     /// # Errors
     /// write(2), rename(2).
+    pub fn write(&self, dirs: &Dirs) -> Result<()> {
+        let path = dirs.container(&self.id).join(RECORD);
+        if path.exists() { replace(&path, self) } else { write_new(&path, self, true) }
+    }
+
+    /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`]): into the same file, not
+    /// into a new one in its place.
+    ///
+    /// # Errors
+    /// write(2).
+    pub fn write_last_word(&self, dirs: &Dirs) -> Result<()> {
+        let path = dirs.live(&self.id).join(STATE);
+        let Some(state) = State::read(dirs, &self.id) else { return Ok(()) };
+        let content = serde_json::to_vec(&Live { state, record: Some(self) })?;
+        fs::write(&path, content).with_context(|| format!("write `{}`", path.display()))
+    }
+
+    /// Writes down how it ended.
+    ///
+    /// # Errors
+    /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
-        replace(&dirs.container(&self.id).join(RECORD), self)
-            .with_context(|| format!("cannot write down how container `{}` ended", self.name))
+        self.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
     }
 }
 
@@ -132,6 +159,44 @@ impl State {
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
         Live::<Record>::read(dirs, id).map(|live| live.state)
+    }
+
+    /// Sends a signal to the first process of the container. SIGKILL ends all the others with it: the kernel ends a PID
+    /// namespace with its PID 1.
+    ///
+    /// # Errors
+    /// pidfd_send_signal(2). A process that is gone, or a pid that is another process by now, is no error.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        let pid = Pid::from_raw(self.host_pid);
+        let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
+        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
+        if sys::process::start_time(pid).ok() != Some(self.start_time) {
+            return Ok(());
+        }
+        match sys::process::pidfd_send(&process, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(errno).with_context(|| format!("send signal {signal} to process {pid}")),
+        }
+    }
+}
+
+/// The open `state.json` of a container: what its monitor says last is read here even when the file has lost its name.
+#[derive(Debug)]
+pub struct LastWord(File);
+
+impl LastWord {
+    /// Opens it; `None` when nothing of the container lives.
+    #[must_use]
+    pub fn open(dirs: &Dirs, id: &str) -> Option<Self> {
+        File::open(dirs.live(id).join(STATE)).ok().map(Self)
+    }
+
+    /// How the container ended, if its monitor has said so.
+    #[must_use]
+    pub fn exit(mut self) -> Option<Exit> {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).ok()?;
+        serde_json::from_str::<Live<Record>>(&text).ok()?.record?.exit
     }
 }
 
@@ -208,6 +273,18 @@ impl Lock {
             Ok(folder) => Ok(Some(Self { folder })),
             Err((_, Errno::EWOULDBLOCK)) => Err(Alive),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// Waits until nobody holds the lock of `id`: until its supervisor is dead.
+    ///
+    /// # Errors
+    /// flock(2).
+    pub fn wait(dirs: &Dirs, id: &str) -> Result<()> {
+        let Ok(folder) = File::open(dirs.live(id)) else { return Ok(()) };
+        match Flock::lock(folder, FlockArg::LockShared) {
+            Ok(_unlocked_at_once) => Ok(()),
+            Err((_, errno)) => Err(errno).context("wait for the container's lock"),
         }
     }
 
@@ -291,6 +368,7 @@ impl Container {
             (_, _, Some(exit)) => Status::Exited(exit),
             (Some(true), Some(state), None) => Status::Running(state),
             (Some(true), None, None) => Status::Starting,
+            (None, None, None) if record.started.is_none() => Status::Created,
             (_, state, None) => Status::Abandoned(state),
         };
         Some(Self { record, status })

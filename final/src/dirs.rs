@@ -55,6 +55,12 @@ impl Dirs {
         self.lives().join(id)
     }
 
+    /// The log of the container `id`, named as docker's.
+    #[must_use]
+    pub fn log(&self, id: &str) -> PathBuf {
+        self.container(id).join(format!("{id}-json.log"))
+    }
+
     /// The folder of all containers.
     #[must_use]
     pub fn containers(&self) -> PathBuf {

@@ -2,16 +2,19 @@
 
 use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::launch::{Launch, Network, launch};
-use crate::reclaim::{kill, put_to_rest, reclaim};
+use crate::launch::{Launch, Network, Supervision, launch};
+use crate::monitor::Log;
+use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -31,8 +34,11 @@ pub struct Engine {
     privilege: Privilege,
 }
 
+/// Says the id of a container whose program runs.
+pub(crate) type Say<'a> = &'a mut dyn FnMut(&str);
+
 /// What `run` is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The image's name or id.
     pub image: String,
@@ -100,17 +106,21 @@ impl Engine {
     /// # Errors
     /// What kept its program from running; nothing of the container is left then.
     pub fn run(&self, request: &RunRequest) -> Result<u8> {
+        self.run_new(request, None)
+    }
+
+    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor, which says the id when
+    /// the program runs.
+    pub(crate) fn run_new(&self, request: &RunRequest, say: Option<Say<'_>>) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
         let network = request.arguments.own_network.then(Network::begin).transpose()?;
         let image = self.image(&request.image)?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
-        match self.run_locked(request, &image, &id, network, &signals) {
-            Ok((record, code)) => {
-                self.end(&record, lock)?;
-                Ok(code)
-            }
+        let made = self.make(request, &image, &id);
+        match made.and_then(|(record, overlay)| self.start_made(record, &overlay, network, &signals, say)) {
+            Ok(record) => self.end(&record, lock),
             Err(error) => {
                 let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
                 let error = error.context(format!("cannot start container `{called}`"));
@@ -123,45 +133,80 @@ impl Engine {
         }
     }
 
-    fn run_locked(
-        &self,
-        request: &RunRequest,
-        image: &Image,
-        id: &str,
-        network: Option<Network>,
-        signals: &ForwardedSignals,
-    ) -> Result<(Record, u8)> {
-        let name = claim_name(&self.dirs, id, request.name.as_deref())?;
-        let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
-        let mut record = self.record(request, image, id, name, &overlay)?;
-
-        let what = Launch {
-            spec: &record.spec,
-            overlay: &overlay,
-            network,
-            init: request.init,
-            interactive: request.interactive,
-            privilege: self.privilege,
-        };
-        let mut started = None;
-        let status = launch(what, signals, |pid| {
-            let state = state_of(pid)?;
-            started = Some(state.started);
-            record.write_started(&self.dirs, &state)
-        })?;
-        let code = code(status)?;
-        record.exit = Some(Exit { code, started, finished: Timestamp::now() });
-        Ok((record, code))
+    /// Makes a container whose program does not run yet.
+    ///
+    /// # Errors
+    /// What cannot be had; nothing of the container is left then.
+    pub fn create(&self, request: &RunRequest) -> Result<String> {
+        let image = self.image(&request.image)?;
+        let id = new_id()?;
+        let lock = Lock::create(&self.dirs, &id)?;
+        match self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs)) {
+            Ok(()) => {
+                put_to_rest(&self.dirs, &id, lock)?;
+                Ok(id)
+            }
+            Err(error) => {
+                reclaim(&self.dirs, &id, Some(lock))?;
+                Err(error.context("cannot create the container"))
+            }
+        }
     }
 
-    /// Makes the folders of the container's own layer and mounts the overlay.
-    fn overlay(&self, id: &str, lower: &[std::path::PathBuf], volatile: bool) -> Result<Overlay> {
+    /// Name, folders, overlay and record of a new container.
+    fn make(&self, request: &RunRequest, image: &Image, id: &str) -> Result<(Record, Overlay)> {
+        let name = claim_name(&self.dirs, id, request.name.as_deref())?;
         let folder = self.dirs.container(id);
-        let (upper, work) = (folder.join("diff"), folder.join("work"));
-        for (path, mode) in [(&folder, 0o700), (&upper, 0o755), (&work, 0o700)] {
-            let made = DirBuilder::new().mode(mode).create(path);
+        for (path, mode) in [(folder.clone(), 0o700), (folder.join("diff"), 0o755), (folder.join("work"), 0o700)] {
+            let made = DirBuilder::new().mode(mode).create(&path);
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
+        let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
+        let record = self.record(request, image, id, name, &overlay)?;
+        Ok((record, overlay))
+    }
+
+    /// Starts the program of a container that is made and locked, and stays with it until its end, which is in the record
+    /// then.
+    pub(crate) fn start_made(
+        &self,
+        mut record: Record,
+        overlay: &Overlay,
+        network: Option<Network>,
+        signals: &ForwardedSignals,
+        say: Option<Say<'_>>,
+    ) -> Result<Record> {
+        record.exit = None;
+        let (spec, id) = (record.spec.clone(), record.id.clone());
+        let what = Launch {
+            spec: &spec,
+            overlay,
+            network,
+            init: record.init,
+            interactive: record.interactive,
+            privilege: self.privilege,
+        };
+        let mut log = say.is_some().then(|| Log::open(&self.dirs.log(&id))).transpose()?;
+        let supervision = match (say, &mut log) {
+            (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
+            _ => Supervision::Foreground,
+        };
+        let status = launch(what, signals, supervision, |pid| {
+            let state = state_of(pid)?;
+            record.started = Some(state.started);
+            record.write_started(&self.dirs, &state)
+        })?;
+        record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
+        if log.is_some() && record.auto_remove {
+            record.write_last_word(&self.dirs)?;
+        }
+        Ok(record)
+    }
+
+    /// Mounts the overlay over the container's own layer.
+    pub(crate) fn overlay(&self, id: &str, lower: &[std::path::PathBuf], volatile: bool) -> Result<Overlay> {
+        let folder = self.dirs.container(id);
+        let (upper, work) = (folder.join("diff"), folder.join("work"));
         let userxattr = self.privilege.in_user_namespace;
         Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
     }
@@ -179,6 +224,8 @@ impl Engine {
             init: request.init,
             interactive: request.interactive,
             network: if request.arguments.own_network { "none" } else { "host" }.to_owned(),
+            stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
+            started: None,
             exit: None,
         })
     }
@@ -211,12 +258,14 @@ impl Engine {
     }
 
     /// After the end: `--rm` removes everything, else the record stays and says how it ended.
-    fn end(&self, record: &Record, lock: Lock) -> Result<()> {
+    pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
         if record.auto_remove {
-            return reclaim(&self.dirs, &record.id, Some(lock));
+            reclaim(&self.dirs, &record.id, Some(lock))?;
+        } else {
+            record.write_ended(&self.dirs)?;
+            put_to_rest(&self.dirs, &record.id, lock)?;
         }
-        record.write_ended(&self.dirs)?;
-        put_to_rest(&self.dirs, &record.id, lock)
+        Ok(record.exit.as_ref().map_or(125, |exit| exit.code))
     }
 
     /// Removes a container; with `force` also one that runs.
@@ -228,7 +277,7 @@ impl Engine {
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
             Some(Status::Running(state)) if force => {
-                kill(&state)?;
+                state.signal(SIGKILL)?;
                 self.wait_until_dead(&id)?;
             }
             Some(Status::Running(_) | Status::Starting) => {
@@ -238,7 +287,7 @@ impl Engine {
                     .code(1)
                     .into());
             }
-            Some(Status::Abandoned(Some(state))) => kill(&state)?,
+            Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
             _ => {}
         }
         let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
@@ -246,7 +295,7 @@ impl Engine {
     }
 
     /// The supervisor sees the end of its program, writes it down and lets go of the lock.
-    fn wait_until_dead(&self, id: &str) -> Result<()> {
+    pub(crate) fn wait_until_dead(&self, id: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(10);
         while Lock::of_the_dead(&self.dirs, id).is_err() {
             if Instant::now() > deadline {

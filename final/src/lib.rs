@@ -9,6 +9,9 @@
 //! | [`spec`] | image configuration and arguments become an OCI runtime specification |
 //! | [`container`] | a container on the disk: record, state, lock, name |
 //! | [`launch`] | host half, one clone3, child half, supervision |
+//! | [`lifecycle`] | start, stop, kill, wait, rename |
+//! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
+//! | [`exec`] | another program in a container that runs |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
@@ -20,7 +23,11 @@ pub mod container;
 pub mod dirs;
 pub mod engine;
 pub mod format;
+pub mod exec;
 pub mod launch;
+pub mod lifecycle;
+pub mod logs;
+pub mod monitor;
 pub mod names;
 pub mod reclaim;
 pub mod report;

@@ -3,13 +3,11 @@
 //! Everything is named after the id, so there is no journal: normal exit, a failed start, `rm` and `system reclaim` after
 //! a crash all do this. It may be done again, and what is already gone is no error.
 
-use crate::container::{Lock, Record, State, ids};
+use crate::container::{Lock, Record, ids};
 use crate::dirs::Dirs;
 use anyhow::{Context, Result, bail};
-use nix::unistd::Pid;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 
 /// Removes what stays and what lives of the container `id`, whose lock the caller holds if there is one.
 ///
@@ -63,21 +61,4 @@ fn names_of(dirs: &Dirs, id: &str) -> Vec<String> {
         None => ids(&dirs.names()).unwrap_or_default(),
     };
     candidates.into_iter().filter(leads_here).collect()
-}
-
-/// Kills the first process of a container, and with it all the others: the kernel ends a PID namespace with its PID 1.
-///
-/// # Errors
-/// pidfd_send_signal(2). A process that is gone, or a pid that is another process by now, is no error.
-pub fn kill(state: &State) -> Result<()> {
-    let pid = Pid::from_raw(state.host_pid);
-    let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
-    // Asked after the descriptor is open: from then on the number cannot become somebody else's.
-    if sys::process::start_time(pid).ok() != Some(state.start_time) {
-        return Ok(());
-    }
-    match sys::process::pidfd_send(process.as_fd(), nix::libc::SIGKILL) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(errno).with_context(|| format!("kill process {pid}")),
-    }
 }

@@ -7,12 +7,13 @@ use oci_spec::runtime::{
     LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, ProcessBuilder, RootBuilder, Spec,
     SpecBuilder, UserBuilder,
 };
+use serde::{Deserialize, Serialize};
 use step01_chroot::DEFAULT_PATH;
 use step03_mount_overlay::Mount;
 use step06_capabilities::User;
 
 /// What the command line says about the process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Arguments {
     /// Replaces the image's entrypoint; the image's own command is dropped then, as docker does.
     pub entrypoint: Option<String>,

@@ -6,13 +6,14 @@ use crate::options::Options;
 use crate::overlay::c_string;
 use crate::terminal::Terminal;
 use nix::sys::stat::{SFlag, stat};
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::mount::Propagation;
 
 /// One thing to mount, in the words of `config.json`. Source: OCI runtime specification, config.md, "Mounts".
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where, as an absolute path inside the root. What is missing on the way is made.
     pub destination: PathBuf,

@@ -108,7 +108,7 @@ fn state(status: &Status) -> Value {
         Status::Exited(exit) => {
             (0, exit.started.map_or(json!(never), |time| json!(time)), exit.code, json!(exit.finished))
         }
-        Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
+        Status::Created | Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
     };
     json!({
         "Status": ps::state(status),

@@ -1,16 +1,23 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
 mod images;
+mod exec;
 mod import;
 mod info;
 mod inspect;
+mod kill;
 mod load;
+mod logs;
 mod ps;
+mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod start;
+mod stop;
 mod system;
 mod version;
+mod wait;
 
 use crate::engine::Engine;
 use crate::report;
@@ -36,6 +43,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Create(run::Create),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Restart(stop::Restart),
+    Kill(kill::Kill),
+    Wait(wait::Wait),
+    Exec(exec::Exec),
+    Logs(logs::Logs),
+    Rename(rename::Rename),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -48,6 +64,9 @@ enum Command {
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
+    /// What stays with a detached container; the engine starts it itself.
+    #[command(hide = true)]
+    Monitor,
 }
 
 /// How a list is written.
@@ -79,7 +98,7 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_)) { report::exit_code(error) } else { 1 }
+        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -97,6 +116,16 @@ impl Cli {
         let engine = Engine::open(self.root.as_deref(), self.run_root.as_deref())?;
         match &self.command {
             Command::Run(run) => run.run(&engine),
+            Command::Create(create) => create.run(&engine),
+            Command::Start(start) => start.run(&engine),
+            Command::Stop(stop) => stop.run(&engine),
+            Command::Restart(restart) => restart.run(&engine),
+            Command::Kill(kill) => kill.run(&engine),
+            Command::Wait(wait) => wait.run(&engine),
+            Command::Exec(exec) => exec.run(&engine),
+            Command::Logs(logs) => logs.run(&engine),
+            Command::Rename(rename) => rename.run(&engine),
+            Command::Monitor => crate::monitor::main(&engine),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),
@@ -122,6 +151,27 @@ fn each(targets: &[String], mut action: impl FnMut(&str) -> Result<String>) -> u
                 code = 1;
             }
         }
+    }
+    code
+}
+
+/// The same for what a monitor does: its reports are ready.
+fn each_with_code(
+    targets: &[String],
+    mut action: impl FnMut(&str) -> Result<Result<(), crate::monitor::Failed>>,
+) -> u8 {
+    let mut code = 0;
+    for target in targets {
+        let report = match action(target) {
+            Ok(Ok(())) => {
+                print(&format!("{target}\n"));
+                continue;
+            }
+            Ok(Err(failed)) => failed.report,
+            Err(error) => report::text(&error),
+        };
+        eprint!("{report}");
+        code = 1;
     }
     code
 }

@@ -73,7 +73,7 @@ impl Ps {
 /// docker's word for a status.
 pub(super) fn state(status: &Status) -> &'static str {
     match status {
-        Status::Starting => "created",
+        Status::Created | Status::Starting => "created",
         Status::Running(_) => "running",
         Status::Exited(_) => "exited",
         Status::Abandoned(_) => "dead",
@@ -82,7 +82,7 @@ pub(super) fn state(status: &Status) -> &'static str {
 
 fn in_words(status: &Status) -> String {
     match status {
-        Status::Starting => "Created".to_owned(),
+        Status::Created | Status::Starting => "Created".to_owned(),
         Status::Running(state) => format!("Up {}", since(state.started)),
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, ago(exit.finished)),
         Status::Abandoned(_) => "Dead".to_owned(),

@@ -1,6 +1,8 @@
 //! `tara run`.
 
+use super::print;
 use crate::engine::{Engine, RunRequest};
+use crate::monitor::{self, Task};
 use crate::report::Refusal;
 use crate::spec::Arguments;
 use anyhow::{Context, Result, bail};
@@ -14,6 +16,24 @@ use step03_mount_overlay::{Mount, parse_tmpfs, parse_volume};
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Run {
+    /// Let it run on by itself, and print its id.
+    #[arg(short, long)]
+    detach: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Make a container without starting its program, and print its id.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What a new container is like.
+#[derive(Debug, Args)]
+struct Options {
     /// Print help (`-h` is the host name, as docker's).
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -72,6 +92,7 @@ pub(crate) struct Run {
     command: Vec<String>,
 }
 
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Network {
     /// The loopback link only.
@@ -82,13 +103,42 @@ enum Network {
 
 impl Run {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        if self.tty && self.interactive && !stdin().is_terminal() {
+        if self.detach {
+            return self.run_detached(engine);
+        }
+        if self.options.tty && self.options.interactive && !stdin().is_terminal() {
             let refusal = Refusal::new("the input device is not a terminal");
             return Err(refusal.help("leave out `-t` when standard input is a file or a pipe").code(1).into());
         }
-        engine.run(&self.request()?)
+        engine.run(&self.options.request()?)
     }
 
+    fn run_detached(&self, engine: &Engine) -> Result<u8> {
+        let request = self.options.request()?;
+        // Before the monitor, whose messages cannot be followed while an image is made.
+        engine.image(&request.image)?;
+        match monitor::start(engine, &Task::Run(Box::new(request)))? {
+            Ok(id) => {
+                print(&format!("{id}\n"));
+                Ok(0)
+            }
+            Err(failed) => {
+                eprint!("{}", failed.report);
+                Ok(failed.code)
+            }
+        }
+    }
+}
+
+impl Create {
+    pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let id = engine.create(&self.options.request()?)?;
+        print(&format!("{id}\n"));
+        Ok(0)
+    }
+}
+
+impl Options {
     fn request(&self) -> Result<RunRequest> {
         Ok(RunRequest {
             image: self.image.clone(),
@@ -102,7 +152,7 @@ impl Run {
             arguments: Arguments {
                 entrypoint: self.entrypoint.clone(),
                 command: self.command.clone(),
-                env: self.environment()?,
+                env: environment(&self.env_file, &self.env)?,
                 workdir: self.workdir()?,
                 terminal: self.tty,
                 read_only: self.read_only,
@@ -121,17 +171,6 @@ impl Run {
         }
     }
 
-    fn environment(&self) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for file in &self.env_file {
-            let text = fs::read_to_string(file).with_context(|| format!("read the env file `{}`", file.display()))?;
-            let entries = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.extend(entries.map(str::to_owned));
-        }
-        lines.extend(self.env.iter().cloned());
-        lines.into_iter().filter_map(|entry| variable(entry).transpose()).collect()
-    }
-
     fn mounts(&self) -> Result<Vec<Mount>> {
         let volumes = self.volume.iter().map(|text| volume(text));
         let mounts = self.mount.iter().map(|text| mount(text));
@@ -144,6 +183,18 @@ impl Run {
         }
         Ok(mounts)
     }
+}
+
+/// The variables of files, one a line, and of `-e`.
+pub(super) fn environment(files: &[PathBuf], given: &[String]) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).with_context(|| format!("read the env file `{}`", file.display()))?;
+        let entries = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.extend(entries.map(str::to_owned));
+    }
+    lines.extend(given.iter().cloned());
+    lines.into_iter().filter_map(|entry| variable(entry).transpose()).collect()
 }
 
 /// `NAME` alone takes the caller's value, and nothing when the caller has none.

@@ -41,11 +41,15 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
 /// A session of its own, so that no terminal of the host is its controlling terminal: it could type into that one (TIOCSTI).
 fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
     setsid().whilst("begin a session", c"")?;
-    match (&prepared.terminal, &prepared.no_input) {
-        (Some(terminal), _) => terminal.enter(),
-        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null"),
-        (None, None) => Ok(()),
+    if let Some(terminal) = &prepared.terminal {
+        return terminal.enter();
     }
+    for (number, given) in (0..).zip(&prepared.stdio) {
+        if let Some(given) = given {
+            fd::dup_onto(given.as_fd(), number).whilst("make standard input or output of", c"a pipe")?;
+        }
+    }
+    Ok(())
 }
 
 fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {

@@ -32,7 +32,14 @@ impl Console {
     /// # Errors
     /// tcsetattr(3).
     pub fn open(terminal: &Terminal, interactive: bool) -> Result<Self> {
-        let master = terminal.master().try_clone_to_owned().context("duplicate the terminal's master")?;
+        Self::of(terminal.master().try_clone_to_owned().context("duplicate the terminal's master")?, interactive)
+    }
+
+    /// The same for a terminal's master alone.
+    ///
+    /// # Errors
+    /// As [`Console::open`].
+    pub fn of(master: OwnedFd, interactive: bool) -> Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let console = Self {

@@ -5,11 +5,12 @@ mod console;
 mod network;
 mod prepare;
 
-use anyhow::Result;
+use crate::monitor::{ContainerStdio as Stdio, Log, relay};
+use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use std::os::fd::AsFd;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
@@ -18,6 +19,7 @@ use sys::Failure;
 pub use console::Console;
 pub use network::Network;
 pub use prepare::Prepared;
+pub(crate) use prepare::user_of;
 
 /// What is launched, besides the specification.
 #[derive(Debug)]
@@ -36,6 +38,14 @@ pub struct Launch<'a> {
     pub privilege: crate::rootless::Privilege,
 }
 
+/// Who stays with the program, and what becomes of its output.
+pub enum Supervision<'a> {
+    /// This process, at our own terminal or pipes.
+    Foreground,
+    /// A monitor: into the log. The function is told when the program runs.
+    Monitor(&'a mut Log, Box<dyn FnOnce() + 'a>),
+}
+
 /// Starts it and waits for its end, passing signals and the terminal on. `meanwhile` gets the child's PID and runs while
 /// the child mounts: what it does costs no time on the way to the program.
 ///
@@ -45,11 +55,20 @@ pub struct Launch<'a> {
 pub fn launch(
     mut launch: Launch<'_>,
     signals: &ForwardedSignals,
+    supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<WaitStatus> {
     let network = launch.network.take();
-    let prepared = Prepared::new(&launch, network)?;
-    let console = prepared.terminal.as_ref().map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
+    let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
+    let mut pipes = match supervision {
+        Supervision::Monitor(..) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
+        _ => None,
+    };
+    let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
+    let prepared = Prepared::new(&launch, network, for_program)?;
+    let attended = matches!(supervision, Supervision::Foreground);
+    let terminal = prepared.terminal.as_ref().filter(|_| attended);
+    let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
         init: launch.init,
@@ -62,11 +81,24 @@ pub fn launch(
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
-    let status = match console {
-        Some(console) => console.relay(&running, signals)?,
-        None => supervise(&running, signals)?,
+    let status = match (supervision, console) {
+        (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
+        (Supervision::Foreground, None) => supervise(&running, signals)?,
+        (Supervision::Monitor(log, tell), _) => {
+            let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
+            // The program has its ends; with ours open the pipes would never end.
+            drop(prepared);
+            tell();
+            relay(&running, signals, stdio, log)?
+        }
     };
     told.map(|()| status)
+}
+
+/// The terminal's side of whoever shows it.
+fn master(prepared: &Prepared) -> Result<Stdio> {
+    let terminal = prepared.terminal.as_ref().context("the program has neither pipes nor a terminal")?;
+    Ok(Stdio::terminal(terminal.master.try_clone()?))
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.

@@ -20,8 +20,8 @@ pub struct Prepared {
     /// A network namespace that is there already; its loopback link is up.
     pub(super) network: Option<OwnedFd>,
     pub(super) terminal: Option<Terminal>,
-    /// What the program reads when it gets neither a terminal nor our standard input.
-    pub(super) no_input: Option<OwnedFd>,
+    /// What becomes the program's 0, 1 and 2 where it gets no terminal; `None` is ours.
+    pub(super) stdio: [Option<OwnedFd>; 3],
     pub(super) hostname: Option<Hostname>,
     pub(super) mounts: Mounts,
     pub(super) read_only: bool,
@@ -36,25 +36,29 @@ impl Prepared {
     ///
     /// # Errors
     /// What it asks for and cannot be had.
-    pub fn new(launch: &Launch<'_>, network: Option<Network>) -> Result<Self> {
+    pub fn new(launch: &Launch<'_>, network: Option<Network>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
         let mounts = mounts(spec);
         let terminal = process.terminal().unwrap_or(false).then(|| terminal(&mounts)).transpose()?;
         let own_devices = !launch.privilege.in_user_namespace;
         let workdir = process.cwd();
+        let mut stdio = stdio;
+        if terminal.is_none() && stdio[0].is_none() && !launch.interactive {
+            stdio[0] = Some(no_input()?);
+        }
         let network = network.map(Network::finish).transpose()?;
         let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
         Ok(Self {
             namespaces: namespaces(spec)? - made,
             network,
-            no_input: (terminal.is_none() && !launch.interactive).then(no_input).transpose()?,
+            stdio,
             hostname: spec.hostname().as_deref().map(Hostname::new).transpose()?,
             mounts: Mounts::prepare(&mounts, own_devices, terminal.as_ref(), workdir)?,
             terminal,
             read_only: spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
             workdir: CString::new(workdir.as_os_str().as_encoded_bytes()).context("the working directory")?,
-            user: user(process),
+            user: user_of(process),
             may_set_groups: launch.privilege.has_many_users,
             program: program(process)?,
         })
@@ -66,7 +70,8 @@ fn program(process: &Process) -> Result<Program> {
     Ok(Program::new(&command, process.env().as_deref().unwrap_or_default())?)
 }
 
-fn user(process: &Process) -> User {
+/// The user of a specification's process.
+pub(crate) fn user_of(process: &Process) -> User {
     let user = process.user();
     User {
         uid: Uid::from_raw(user.uid()),

@@ -1,0 +1,198 @@
+//! Another program in a container that runs: joined by its pidfd, in one setns.
+//!
+//! The process that joins is this short-lived one, never a long-lived engine: a process whose children are in a PID
+//! namespace cannot fork any more once that namespace's PID 1 is dead (ENOMEM).
+
+use crate::container::{Container, Status};
+use crate::engine::Engine;
+use crate::launch::Console;
+use crate::lifecycle::not_running;
+use anyhow::{Context, Result};
+use nix::fcntl::{OFlag, open, openat};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl::set_dumpable;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, chdir, setsid};
+use oci_spec::runtime::Process;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use step01_chroot::{Error as ProgramError, Program};
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn, supervise};
+use step06_capabilities::User;
+use sys::exec::Execute;
+use sys::process::exit_code;
+use sys::terminal::{make_controlling, open_peer};
+use sys::{Failure, Whilst, fd};
+
+/// What is to run in a container.
+#[derive(Debug, Clone, Default)]
+pub struct ExecRequest {
+    /// The container.
+    pub container: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Variables on top of the container's, `NAME=value`.
+    pub env: Vec<String>,
+    /// Its working directory, in place of the container's.
+    pub workdir: Option<String>,
+    /// `USER[:GROUP]`, in place of the container's.
+    pub user: Option<String>,
+    /// Whether standard input is passed on.
+    pub interactive: bool,
+    /// Whether the program gets a terminal.
+    pub terminal: bool,
+}
+
+/// Everything the child half uses.
+struct Joining {
+    pidfd: OwnedFd,
+    namespaces: CloneFlags,
+    terminal: Option<OwnedFd>,
+    no_input: Option<OwnedFd>,
+    workdir: CString,
+    user: User,
+    may_set_groups: bool,
+    program: Program,
+}
+
+impl Engine {
+    /// Runs a program in a running container and returns its exit code.
+    ///
+    /// # Errors
+    /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
+    pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
+        let Container { record, status } = Container::find(self.dirs(), &request.container)?;
+        let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        let pid = Pid::from_raw(state.host_pid);
+        let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;
+        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
+        if sys::process::start_time(pid).ok() != Some(state.start_time) {
+            return Err(not_running(&request.container));
+        }
+        let process = record.spec.process().as_ref().context("the container's record has no process")?;
+        self.join(request, process, pid, pidfd)
+    }
+
+    fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
+        let signals = ForwardedSignals::block()?;
+        let root = open_root(pid)?;
+        let master = request.terminal.then(|| open_terminal(root.as_fd())).transpose()?;
+        let joining = Joining {
+            pidfd,
+            namespaces: other_namespaces(pid),
+            terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
+            no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
+            workdir: workdir(request, process)?,
+            user: user(request, process, root.as_fd())?,
+            may_set_groups: self.privilege().has_many_users,
+            program: program(request, process)?,
+        };
+        let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;
+        // Children of this process are born in the container's PID namespace from here on.
+        setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
+        let clone = CloneSpec { dies_with_parent: true, ..CloneSpec::default() };
+        let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
+        let status = match console {
+            Some(console) => console.relay(&running, &signals)?,
+            None => supervise(&running, &signals)?,
+        };
+        exit_code(status).context("the program did not end")
+    }
+}
+
+/// The child half.
+fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
+    // The container's root sees this process before execve. It must not reach the engine's descriptors and its program
+    // through /proc (CVE-2019-5736, CVE-2024-21626); execve makes it an ordinary process again.
+    set_dumpable(false).whilst("hide from the container", c"")?;
+    setns(&joining.pidfd, joining.namespaces).whilst("enter the namespaces of the container", c"")?;
+    setsid().whilst("begin a session", c"")?;
+    match (&joining.terminal, &joining.no_input) {
+        (Some(terminal), _) => attach(terminal.as_fd())?,
+        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null")?,
+        (None, None) => {}
+    }
+    chdir(joining.workdir.as_c_str()).whilst("change into the working directory", &joining.workdir)?;
+    if sys::process::working_directory_is_inside() != Ok(true) {
+        let errno = nix::errno::Errno::EACCES;
+        return Err(errno).whilst("stay inside with the working directory", &joining.workdir);
+    }
+    joining.user.enter(joining.may_set_groups)?;
+    Ok(&joining.program)
+}
+
+fn attach(terminal: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    make_controlling(terminal).whilst("make the controlling terminal of", c"the new terminal")?;
+    for number in 0..=2 {
+        fd::dup_onto(terminal, number).whilst("make standard input and output of", c"the new terminal")?;
+    }
+    Ok(())
+}
+
+/// The namespaces that the container has of its own, without the PID namespace: setns refuses one that we are in already only
+/// for user namespaces, so all the others are named.
+fn other_namespaces(pid: Pid) -> CloneFlags {
+    let kinds = [
+        ("mnt", CloneFlags::CLONE_NEWNS),
+        ("uts", CloneFlags::CLONE_NEWUTS),
+        ("ipc", CloneFlags::CLONE_NEWIPC),
+        ("net", CloneFlags::CLONE_NEWNET),
+        ("cgroup", CloneFlags::CLONE_NEWCGROUP),
+        ("user", CloneFlags::CLONE_NEWUSER),
+    ];
+    let identity = |whose: &str, name: &str| std::fs::read_link(format!("/proc/{whose}/ns/{name}")).ok();
+    let differs = |name: &str| identity("self", name) != identity(&pid.to_string(), name);
+    kinds.into_iter().filter(|(name, _)| differs(name)).map(|(_, flag)| flag).collect()
+}
+
+fn open_root(pid: Pid) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/root");
+    open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .context("open the root of the container")
+}
+
+/// A terminal of the container's own devpts: its name means the same inside.
+fn open_terminal(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let devpts = fd::open_in_root(root, c"/dev/pts", flags, Mode::empty()).context("open the container's /dev/pts")?;
+    openat(devpts, c"ptmx", OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())
+        .context("open a terminal in the container's /dev/pts")
+}
+
+fn no_input() -> Result<OwnedFd> {
+    open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
+}
+
+fn workdir(request: &ExecRequest, process: &Process) -> Result<CString> {
+    let of_container = process.cwd().to_string_lossy().into_owned();
+    CString::new(request.workdir.clone().unwrap_or(of_container)).context("the working directory")
+}
+
+fn user(request: &ExecRequest, process: &Process, root: BorrowedFd<'_>) -> Result<User> {
+    match &request.user {
+        Some(user) => Ok(User::lookup(root, user)?),
+        None => Ok(crate::launch::user_of(process)),
+    }
+}
+
+fn program(request: &ExecRequest, process: &Process) -> Result<Program> {
+    let mut env = process.env().clone().unwrap_or_default();
+    for entry in &request.env {
+        let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
+        env.retain(|other| other.split_once('=').is_none_or(|(other, _)| other != name));
+        env.push(entry.clone());
+    }
+    if request.terminal && !env.iter().any(|entry| entry.starts_with("TERM=")) {
+        env.push("TERM=xterm".to_owned());
+    }
+    Ok(Program::new(&request.command, &env)?)
+}
+
+fn explain(error: Error, root: BorrowedFd<'_>) -> anyhow::Error {
+    match &error {
+        Error::Execute { doing, on, errno } => {
+            ProgramError::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, root).into()
+        }
+        _ => error.into(),
+    }
+}
