@@ -260,7 +260,7 @@ fn env_files_and_the_callers_variables(host: &Host) {
     assert_eq!(facts.environment["TWO"], "2 2");
     assert_eq!(facts.environment["THREE"], "drei");
     let output = engine.run(&["--env-file", "/no/such"], &["true"]);
-    assert_eq!(error(&output), (125, "error: read the env file `/no/such`"));
+    assert_eq!(error(&output), (125, "error: cannot read the env file `/no/such`"));
 }
 
 fn the_working_directory_is_made(host: &Host) {
