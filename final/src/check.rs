@@ -66,7 +66,7 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(mounts(dirs));
     findings.extend(containers(dirs)?);
     findings.extend(names(dirs)?);
-    let leftovers = store.check().context("look through the images")?;
+    let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
     Ok(findings)
 }
@@ -136,8 +136,8 @@ pub fn repair(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     for finding in &findings {
         repair_one(dirs, finding).with_context(|| finding.describe())?;
     }
-    let leftovers = store.check().context("look through the images")?;
-    store.reclaim(&leftovers).context("clean up the images")?;
+    let leftovers = store.check().context("cannot look through the images")?;
+    store.reclaim(&leftovers).context("cannot clean up the images")?;
     Ok(findings)
 }
 

@@ -246,7 +246,7 @@ impl Lock {
     /// mkdir(2), flock(2).
     pub fn create(dirs: &Dirs, id: &str) -> Result<Self> {
         let path = dirs.live(id);
-        let context = || format!("make `{}`", path.display());
+        let context = || format!("cannot make `{}`", path.display());
         loop {
             match DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,

@@ -87,7 +87,7 @@ impl Dirs {
         for folder in [self.containers(), self.names(), self.lives()] {
             let mut builder = DirBuilder::new();
             let made = builder.recursive(true).mode(0o711).create(&folder);
-            made.with_context(|| format!("make the state directory `{}`", folder.display()))?;
+            made.with_context(|| format!("cannot make the state directory `{}`", folder.display()))?;
         }
         Ok(())
     }

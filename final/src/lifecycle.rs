@@ -145,7 +145,8 @@ pub(crate) fn not_running(reference: &str) -> anyhow::Error {
 /// # Errors
 /// [`Refusal`] for what is none.
 pub fn parse_signal(text: &str) -> Result<i32> {
-    let refused = || Refusal::new(format!("`{text}` is no signal")).help("write a name like TERM or a number like 15").code(1);
+    let refused =
+        || Refusal::new(format!("`{text}` is no signal")).help("write a name like TERM or a number like 15").code(1);
     if let Ok(number) = text.parse::<i32>() {
         return if (1..=64).contains(&number) { Ok(number) } else { Err(refused().into()) };
     }

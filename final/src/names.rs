@@ -77,7 +77,10 @@ pub fn check(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = bytes.clone().count() > 0 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    ensure!(first && rest, "invalid container name `{name}`: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed");
+    ensure!(
+        first && rest,
+        "`{name}` is no container name: two or more of [a-zA-Z0-9_.-] are wanted, the first a letter or digit"
+    );
     Ok(())
 }
 

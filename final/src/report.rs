@@ -45,7 +45,7 @@ impl std::error::Error for Refusal {}
 /// The whole report, lines that end in a newline.
 #[must_use]
 pub fn text(error: &Error) -> String {
-    let mut causes = error.chain().map(words);
+    let mut causes = causes(error).into_iter();
     let mut report = format!("error: {}\n", causes.next().unwrap_or_default());
     let during: Vec<String> = causes.collect();
     if !during.is_empty() {
@@ -58,6 +58,17 @@ pub fn text(error: &Error) -> String {
         report += &format!("  help: {help}\n");
     }
     report
+}
+
+/// What each link of the chain says, once: some errors end in the words of their source.
+fn causes(error: &Error) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    for words in error.chain().map(words) {
+        if !causes.last().is_some_and(|last| last.ends_with(&words)) {
+            causes.push(words);
+        }
+    }
+    causes
 }
 
 /// What one link of the chain says; the kernel's errno as everywhere: its sentence and its name.
@@ -87,7 +98,18 @@ fn help(error: &Error) -> Option<String> {
     let image = || find::<step07_images::Error>(error)?.help();
     let kernel = || error.chain().find_map(errno).and_then(help_for);
     let of_a_step = || program().or_else(process).or_else(mounts).or_else(user).or_else(image).map(str::to_owned);
-    own.or_else(of_a_step).or_else(|| kernel().map(str::to_owned))
+    let mismatch = || find::<step02_pid_ns::Error>(error).and_then(help_for_mount).map(str::to_owned);
+    own.or_else(mismatch).or_else(of_a_step).or_else(|| kernel().map(str::to_owned))
+}
+
+/// The kernel has one errno for all that can be wrong with a mount; where everything was prepared, one thing is left.
+fn help_for_mount(error: &step02_pid_ns::Error) -> Option<&'static str> {
+    match error {
+        step02_pid_ns::Error::ChildHalf { doing, errno: Errno::EINVAL | Errno::ENOTDIR, .. } if doing == "mount on" => {
+            Some("a directory goes on a directory, a file on a file: see what the image has there")
+        }
+        _ => None,
+    }
 }
 
 /// What to do about an error of the kernel on the engine's own files.

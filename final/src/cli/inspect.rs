@@ -7,7 +7,7 @@ use crate::report;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use step07_images::Image;
+use step07_images::{Error, Image};
 
 /// Show all about containers and images, as JSON.
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ impl Inspect {
             (Some(Kind::Container), Err(error)) => Err(error),
             (kind, _) => match engine.store().resolve(object) {
                 Ok(image) => Ok(of_image(&image)),
-                Err(_) if kind.is_none() => {
+                Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {
                     let refusal = report::Refusal::new(format!("no such object: `{object}`"));
                     Err(refusal.help("`tara ps -a` and `tara images` list what is there").code(1).into())
                 }

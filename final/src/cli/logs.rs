@@ -39,12 +39,20 @@ impl Logs {
         let shown = engine.logs(&self.container, &wanted, &mut |record| {
             let time = if self.timestamps { format!("{} ", record.time) } else { String::new() };
             let text = format!("{time}{}", record.log);
-            let written = if is_error(record) { stderr().write_all(text.as_bytes()) } else { stdout().write_all(text.as_bytes()) };
+            let written = if is_error(record) {
+                stderr().write_all(text.as_bytes())
+            } else {
+                stdout().write_all(text.as_bytes())
+            };
             Ok(written?)
         });
         match shown {
             // `| head` has seen enough.
-            Err(error) if error.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe) => Ok(0),
+            Err(error)
+                if error.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe) =>
+            {
+                Ok(0)
+            }
             result => result.and_then(|()| Ok(stdout().flush()?)).map(|()| 0),
         }
     }

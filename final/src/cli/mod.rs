@@ -1,7 +1,7 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
-mod images;
 mod exec;
+mod images;
 mod import;
 mod info;
 mod inspect;
@@ -31,10 +31,10 @@ use std::process::ExitCode;
 #[command(name = "tara", version, max_term_width = 100)]
 pub struct Cli {
     /// Where images and containers are kept [default: /var/lib/tara, without root $XDG_DATA_HOME/tara].
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "State directories")]
     root: Option<PathBuf>,
     /// Where the state of running containers is kept [default: /run/tara, without root $XDG_RUNTIME_DIR/tara].
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "State directories")]
     run_root: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

@@ -92,7 +92,6 @@ struct Options {
     command: Vec<String>,
 }
 
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Network {
     /// The loopback link only.
@@ -189,7 +188,8 @@ impl Options {
 pub(super) fn environment(files: &[PathBuf], given: &[String]) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file).with_context(|| format!("read the env file `{}`", file.display()))?;
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read the env file `{}`", file.display()))?;
         let entries = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.extend(entries.map(str::to_owned));
     }
@@ -220,15 +220,17 @@ fn volume(text: &str) -> Result<Mount> {
     let rest = text.get(source.len()..).unwrap_or_default();
     let mount = parse_volume(&format!("{}{rest}", absolute.display()))?;
     if !mount.source.exists() {
-        fs::create_dir_all(&mount.source).with_context(|| format!("make the volume `{}`", mount.source.display()))?;
+        fs::create_dir_all(&mount.source)
+            .with_context(|| format!("cannot make the volume `{}`", mount.source.display()))?;
     }
     Ok(mount)
 }
 
 /// `--mount type=bind,src=/a,dst=/b,readonly`. Source: docker's reference, "Bind mounts", "tmpfs mounts".
 fn mount(text: &str) -> Result<Mount> {
-    let refused =
-        |why: &str| Refusal::new(format!("`--mount {text}`: {why}")).help("type=bind|tmpfs,src=…,dst=…[,readonly]");
+    let refused = |why: &str| {
+        Refusal::new(format!("`--mount {text}`: {why}")).help("write type=bind|tmpfs,src=…,dst=…[,readonly]")
+    };
     let (mut kind, mut source, mut destination, mut options) = ("bind", None, None, Vec::new());
     for field in text.split(',') {
         match field.split_once('=').unwrap_or((field, "")) {
@@ -240,6 +242,7 @@ fn mount(text: &str) -> Result<Mount> {
             ("bind-propagation", value) => options.push(value.to_owned()),
             ("tmpfs-size", value) => options.push(format!("size={value}")),
             ("tmpfs-mode", value) => options.push(format!("mode={value}")),
+            ("", _) => bail!(refused("a field is empty")),
             (other, _) => bail!(refused(&format!("`{other}` is unknown"))),
         }
     }

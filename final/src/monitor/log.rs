@@ -47,7 +47,10 @@ impl Log {
     /// open(2).
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path);
-        Ok(Self { file: file.with_context(|| format!("open the log `{}`", path.display()))?, pending: Default::default() })
+        Ok(Self {
+            file: file.with_context(|| format!("open the log `{}`", path.display()))?,
+            pending: Default::default(),
+        })
     }
 
     /// Adds what the program wrote to `stream`; what is not a whole line waits.

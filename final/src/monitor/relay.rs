@@ -28,7 +28,8 @@ impl Stdio {
     pub fn pipes(interactive: bool) -> Result<Self> {
         let pair = || pipe2(OFlag::O_CLOEXEC).context("make a pipe");
         let ((out, out_end), (err, err_end)) = (pair()?, pair()?);
-        let (input_end, input) = if interactive { pair().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
+        let (input_end, input) =
+            if interactive { pair().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
         Ok(Self {
             program: [input_end, Some(out_end), Some(err_end)],
             _input: input,
@@ -69,7 +70,8 @@ pub fn relay(running: &Running, signals: &ForwardedSignals, mut stdio: Stdio, lo
 
 /// Waits for anything; true when the program has ended.
 fn wait(running: &Running, signals: &ForwardedSignals, outputs: &[(OwnedFd, Stream)]) -> Result<bool> {
-    let mut sources = vec![PollFd::new(running.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let mut sources =
+        vec![PollFd::new(running.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     sources.extend(outputs.iter().map(|(output, _)| PollFd::new(output.as_fd(), PollFlags::POLLIN)));
     match poll(&mut sources, PollTimeout::NONE) {
         Err(Errno::EINTR) => return Ok(false),
