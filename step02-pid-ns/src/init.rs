@@ -22,13 +22,18 @@ use sys::{Failure, fd};
 /// Becomes the init; the program runs under it. Child half.
 // ANCHOR: init
 pub(crate) fn run(parent: &Channel, program: &dyn Execute) -> Infallible {
+    // The init is never replaced by execve, so close-on-exec does not help it: what it holds open, everybody inside could
+    // reach through /proc/1/fd. Before the program is there to look; the channel it needs until then is a socket, and a
+    // socket cannot be opened through /proc.
+    if let Err(errno) = parent.close_others() {
+        give_up(parent, errno);
+    }
     // From here on nothing is delivered: signals are taken one by one by sigwait. Blocked before the clone, so that none is
     // lost between the clone and the first wait.
     let started = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)
         .and_then(|()| clone_child(&CloneArgs::default(), || be_program(parent, program)));
     match started {
-        // The init is never replaced by execve, so close-on-exec does not help it: what it holds open, everybody inside
-        // could reach through /proc/1/fd. The report's channel is among it; the program's own copy closes on execve.
+        // The channel too, or its end would never come; the program's own copy closes on execve.
         Ok((pid, _pidfd)) => match fd::close_from_and(3, pid, reap_until_the_end) {
             Err(errno) => give_up(parent, errno),
         },

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::Failure;
-use sys::fd::close_copy;
+use sys::fd::{close_copy, close_from_but};
 
 const MESSAGE: usize = 1024;
 const READY: u8 = b'R';
@@ -61,6 +61,11 @@ impl Channel {
     pub(crate) fn wait_for_go(&self) -> bool {
         let mut byte = [0];
         receive(&self.0, &mut byte) == Ok(1)
+    }
+
+    /// Child: closes all that it has from the parent but the standard descriptors and this channel.
+    pub(crate) fn close_others(&self) -> nix::Result<()> {
+        close_from_but(3, &self.0)
     }
 
     /// Child: sends one report. MSG_NOSIGNAL, because after an OCI `create` nobody reads any more.

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 /// # Errors
 /// ENOSYS before Linux 5.9, EINVAL before 5.11: then the caller has to look elsewhere (/proc/self/fd).
 pub fn cloexec_from(first: u32) -> nix::Result<()> {
-    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+    close_range(first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
 /// Closes every descriptor from `first` on and goes on in `then`, which never comes back: what owned a descriptor in the
@@ -24,14 +24,27 @@ pub fn cloexec_from(first: u32) -> nix::Result<()> {
 /// ENOSYS before Linux 5.9; then nothing was closed and `then` was not called.
 #[allow(unreachable_code, reason = "`match` on what never comes")]
 pub fn close_from_and<T: Copy>(first: u32, state: T, then: fn(T) -> Infallible) -> nix::Result<Infallible> {
-    close_range(first, 0)?;
+    close_range(first, libc::c_uint::MAX, 0)?;
     let _no_way_back = crate::process::ExitOnDrop;
     match then(state) {}
 }
 
-fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
-    // SAFETY: takes integers only; what closing means for owners is the contract of `close_from`.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
+/// Closes every descriptor from `first` on but `kept`, in a child that never goes back to the frames that own them.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+pub fn close_from_but(first: u32, kept: impl AsFd) -> nix::Result<()> {
+    use std::os::fd::AsRawFd;
+    let kept = kept.as_fd().as_raw_fd().cast_unsigned();
+    if first < kept {
+        close_range(first, kept - 1, 0)?;
+    }
+    close_range(first.max(kept + 1), libc::c_uint::MAX, 0)
+}
+
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: takes integers only; what closing means for owners is the contract of the callers.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     Errno::result(result).map(drop)
 }
 
