@@ -111,17 +111,27 @@ impl Record {
         }
     }
 
-    /// Writes down that it runs. A container that is to stay is synced to the disk; one that is thrown away anyway (`--rm`)
-    /// costs no time for that, and one file for both the record and the state.
+    /// Writes it before its program can run: from then on it is a container, whatever happens to its supervisor. One that is
+    /// thrown away anyway (`--rm`) needs no such promise.
     ///
     /// # Errors
-    /// open(2), write(2).
+    /// As [`Record::write`].
+    pub fn write_starting(&self, dirs: &Dirs) -> Result<()> {
+        if self.auto_remove { Ok(()) } else { self.write_as(dirs, Sync::Later) }
+    }
+
+    /// Writes down that it runs. What is to stay is synced to the disk now, while the program is on its way; of `--rm` the
+    /// record and the state are one file.
+    ///
+    /// # Errors
+    /// open(2), write(2), fdatasync(2).
     pub fn write_started(&self, dirs: &Dirs, state: &State) -> Result<()> {
         if !self.auto_remove {
-            self.write(dirs)?;
+            let path = dirs.container(&self.id).join(RECORD);
+            File::open(&path)?.sync_data().with_context(|| format!("sync `{}`", path.display()))?;
         }
         let live = Live { state: state.clone(), record: self.auto_remove.then_some(self) };
-        write_new(&dirs.live(&self.id).join(STATE), &live, false)
+        write_new(&dirs.live(&self.id).join(STATE), &live, Sync::Later)
     }
 
     /// Writes it for good, in the place of an earlier one.
@@ -129,8 +139,12 @@ impl Record {
     /// # Errors
     /// write(2), rename(2).
     pub fn write(&self, dirs: &Dirs) -> Result<()> {
+        self.write_as(dirs, Sync::Now)
+    }
+
+    fn write_as(&self, dirs: &Dirs, sync: Sync) -> Result<()> {
         let path = dirs.container(&self.id).join(RECORD);
-        if path.exists() { replace(&path, self) } else { write_new(&path, self, true) }
+        if path.exists() { replace(&path, self, sync) } else { write_new(&path, self, sync) }
     }
 
     /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`]): into the same file, not
@@ -150,7 +164,10 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
-        self.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
+        // What is on the disk may have got another name since this supervisor read it.
+        let name = Self::read(dirs, &self.id).map_or_else(|| self.name.clone(), |on_disk| on_disk.name);
+        let ended = Self { name, ..self.clone() };
+        ended.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
     }
 }
 
@@ -214,22 +231,29 @@ impl Live<Record> {
     }
 }
 
+/// When a file has to be on the disk itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Now,
+    Later,
+}
+
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
 
 /// Writes a file that was not there, by one write(2): whoever reads it before that reads nothing, which is no JSON.
-fn write_new(path: &Path, content: &impl Serialize, sync: bool) -> Result<()> {
+fn write_new(path: &Path, content: &impl Serialize, sync: Sync) -> Result<()> {
     let context = || format!("write `{}`", path.display());
     let mut file = File::create_new(path).with_context(context)?;
     file.write_all(&serde_json::to_vec(content)?).with_context(context)?;
-    if sync { file.sync_data().with_context(context) } else { Ok(()) }
+    if sync == Sync::Now { file.sync_data().with_context(context) } else { Ok(()) }
 }
 
 /// Replaces a file as a whole, also across a power cut: whoever reads sees the old one or the new one.
-fn replace(path: &Path, content: &impl Serialize) -> Result<()> {
+fn replace(path: &Path, content: &impl Serialize, sync: Sync) -> Result<()> {
     let temporary = path.with_extension("new");
     let _of_an_earlier_crash = fs::remove_file(&temporary);
-    write_new(&temporary, content, true).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    write_new(&temporary, content, sync).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     fs::rename(&temporary, path).with_context(|| format!("write `{}`", path.display()))
 }
 

@@ -177,6 +177,8 @@ impl Engine {
         say: Option<Say<'_>>,
     ) -> Result<Record> {
         record.exit = None;
+        record.started = Some(Timestamp::now());
+        record.write_starting(&self.dirs)?;
         let (spec, id) = (record.spec.clone(), record.id.clone());
         let what = Launch {
             spec: &spec,
@@ -193,7 +195,6 @@ impl Engine {
         };
         let status = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
-            record.started = Some(state.started);
             record.write_started(&self.dirs, &state)
         })?;
         record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });

@@ -75,7 +75,7 @@ impl Engine {
 
     fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
         let signals = ForwardedSignals::block()?;
-        let root = open_root(pid)?;
+        let root = open_root(pid).map_err(|_| not_running(&request.container))?;
         let master = request.terminal.then(|| open_terminal(root.as_fd())).transpose()?;
         let joining = Joining {
             pidfd,

@@ -5,6 +5,7 @@ use crate::engine::{Engine, Say};
 use crate::launch::Network;
 use crate::monitor::{Failed, Task, start as start_monitor};
 use crate::names;
+use crate::reclaim::put_to_rest;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -28,14 +29,15 @@ impl Engine {
         let signals = ForwardedSignals::block()?;
         let lock = Lock::create(self.dirs(), id)?;
         let record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
-        let name = record.name.clone();
+        let before = record.clone();
         let network = has_own_network(&record).then(Network::begin).transpose()?;
         let overlay = self.overlay(id, &record.layers, record.auto_remove)?;
         match self.start_made(record, &overlay, network, &signals, Some(say)) {
             Ok(record) => self.end(&record, lock).map(drop),
             Err(error) => {
-                crate::reclaim::put_to_rest(self.dirs(), id, lock)?;
-                Err(error.context(format!("cannot start container `{name}`")))
+                before.write(self.dirs())?;
+                put_to_rest(self.dirs(), id, lock)?;
+                Err(error.context(format!("cannot start container `{}`", before.name)))
             }
         }
     }
