@@ -67,6 +67,15 @@ fn help_of_every_command(host: &Host) {
     let commands = [
         "",
         "run",
+        "create",
+        "start",
+        "stop",
+        "restart",
+        "kill",
+        "wait",
+        "exec",
+        "logs",
+        "rename",
         "ps",
         "rm",
         "images",
@@ -296,6 +305,23 @@ fn errors_of_containers_and_state(host: &Host) {
         rm a/b
         rm abcabc
         inspect abcabc
+        start nosuch
+        stop nosuch
+        restart nosuch
+        kill nosuch
+        kill -s NOSUCH up
+        wait nosuch
+        exec nosuch true
+        exec up nosuch
+        exec up /etc/passwd
+        exec -u nosuch up true
+        exec -w /nosuch up true
+        logs nosuch
+        logs up
+        logs --since soon up
+        rename nosuch new
+        rename up new
+        rename up a/b
         system check
         ",
     );
