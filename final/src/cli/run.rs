@@ -64,7 +64,7 @@ struct Options {
     /// Bind a directory or file of the host.
     #[arg(short, long, value_name = "SRC:DST[:ro]")]
     volume: Vec<String>,
-    /// Attach a file system: type=bind|tmpfs,src=…,dst=…[,readonly].
+    /// Attach a file system: `type=bind|tmpfs,src=…,dst=…[,readonly]`.
     #[arg(long, value_name = "KEY=VALUE,…")]
     mount: Vec<String>,
     /// Mount an empty tmpfs.

@@ -21,7 +21,7 @@ pub enum Stream {
 /// One line of a log file. Source: docker's json-file driver.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogRecord<'a> {
-    /// What was written, with its newline; without one when the line was longer than [`LONGEST`] or was not ended.
+    /// What was written, with its newline; without one when the line was longer than 16 KiB or was not ended.
     pub log: Cow<'a, str>,
     /// Where it was written to.
     pub stream: Stream,
