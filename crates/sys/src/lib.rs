@@ -4,13 +4,16 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`capability`] | the five sets of capabilities, bounding to ambient |
 //! | [`clone`] | [`clone::clone3`], and [`clone::fork`] for a process with one thread |
 //! | [`exec`] | [`exec::execve`] on arrays made ready before, the [`exec::Execute`] trait |
 //! | [`failure`] | [`Failure`]: an error of a few words that costs no allocation |
 //! | [`fd`] | `close_range`, `openat2` below a root, descriptors by number |
 //! | [`mount`] | the new mount API (`fsopen` … `move_mount`), `open_tree`, `mount_setattr`, `pivot_root` |
 //! | [`process`] | pidfd, wait, start times, exit codes |
+//! | [`seccomp`] | loading a filter of system calls |
 //! | [`signal`] | default dispositions, signals by descriptor |
+//! | [`syscall`] | for tests: a system call by its number, through any entry |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
 //! | [`xattr`] | extended attributes, by descriptor |
@@ -27,13 +30,16 @@ compile_error!(
 
 pub mod alloc;
 pub mod arch;
+pub mod capability;
 pub mod clone;
 pub mod exec;
 pub mod failure;
 pub mod fd;
 pub mod mount;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
+pub mod syscall;
 pub mod terminal;
 pub mod xattr;
 
