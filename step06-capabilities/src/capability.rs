@@ -60,9 +60,9 @@ impl Capability {
     /// # Errors
     /// [`Error::Capability`], with the nearest name.
     pub fn by_name(name: &str) -> Result<Self, Error> {
-        let wanted = short(name);
-        let found = Self::all().find(|capability| capability.short() == wanted);
-        found.ok_or_else(|| Error::Capability { name: name.to_owned(), nearest: nearest(&wanted) })
+        let wanted = without_prefix(name);
+        let found = Self::all().find(|capability| capability.short().eq_ignore_ascii_case(wanted));
+        found.ok_or_else(|| Error::Capability { name: name.to_owned(), nearest: nearest(wanted) })
     }
 
     /// All that this source knows, by number.
@@ -82,19 +82,25 @@ impl Capability {
         NAMES.get(usize::from(self.0)).copied().unwrap_or(c"a capability without a name")
     }
 
-    fn short(self) -> &'static str {
-        self.name().to_str().unwrap_or_default().trim_start_matches("CAP_")
+    /// The name without `CAP_`.
+    fn short(self) -> &'static [u8] {
+        self.name().to_bytes().strip_prefix(b"CAP_").unwrap_or_default()
     }
 }
 
-fn short(name: &str) -> String {
-    let name = name.trim().to_ascii_uppercase();
-    name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
+fn without_prefix(name: &str) -> &[u8] {
+    let name = name.trim().as_bytes();
+    match name.split_at_checked(4) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"CAP_") => rest,
+        _ => name,
+    }
 }
 
 /// The known name that differs from `wanted` in the fewest letters, if that is few.
-fn nearest(wanted: &str) -> Option<&'static CStr> {
-    let letters = |name: &str| name.replace(['_', '-'], "");
+fn nearest(wanted: &[u8]) -> Option<&'static CStr> {
+    let letters = |name: &[u8]| -> Vec<u8> {
+        name.iter().filter(|letter| letter.is_ascii_alphanumeric()).map(u8::to_ascii_uppercase).collect()
+    };
     let wanted = letters(wanted);
     let distance = |capability: &Capability| differences(&wanted, &letters(capability.short()));
     let nearest = Capability::all().min_by_key(distance)?;
@@ -102,12 +108,12 @@ fn nearest(wanted: &str) -> Option<&'static CStr> {
 }
 
 /// How many letters have to be changed, added or removed to get from `one` to `other` (Levenshtein).
-fn differences(one: &str, other: &str) -> usize {
+fn differences(one: &[u8], other: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.bytes().enumerate() {
+    for (line, letter) in one.iter().enumerate() {
         let mut diagonal = line;
         let mut left = line + 1;
-        for (place, other) in row.iter_mut().skip(1).zip(other.bytes()) {
+        for (place, other) in row.iter_mut().skip(1).zip(other) {
             let best = (diagonal + usize::from(letter != other)).min(left + 1).min(*place + 1);
             (diagonal, left) = (*place, best);
             *place = best;
@@ -132,23 +138,11 @@ impl Capabilities {
     // ANCHOR: docker
     #[must_use]
     pub fn docker() -> Self {
-        const NAMES: [&str; 14] = [
-            "CHOWN",
-            "DAC_OVERRIDE",
-            "FOWNER",
-            "FSETID", // files of any user
-            "SETUID",
-            "SETGID",
-            "SETPCAP",
-            "SETFCAP", // becoming another user, giving up more
-            "KILL",
-            "SYS_CHROOT",
-            "MKNOD", // MKNOD: the devices are limited elsewhere (cgroups)
-            "NET_BIND_SERVICE",
-            "NET_RAW",
-            "AUDIT_WRITE", // ports below 1024, ping, logins
-        ];
-        Capability::all().filter(|capability| NAMES.contains(&capability.short())).collect()
+        const FILES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD"];
+        const USERS: [&str; 4] = ["SETUID", "SETGID", "SETPCAP", "SETFCAP"];
+        const OTHERS: [&str; 5] = ["KILL", "SYS_CHROOT", "NET_BIND_SERVICE", "NET_RAW", "AUDIT_WRITE"];
+        let names = FILES.iter().chain(&USERS).chain(&OTHERS);
+        names.filter_map(|name| Capability::by_name(name).ok()).collect()
     }
     // ANCHOR_END: docker
 
@@ -209,7 +203,7 @@ struct Named {
 
 impl Named {
     fn parse<S: AsRef<str>>(names: &[S], kernel: Capabilities) -> Result<Self, Error> {
-        let is_all = |name: &&S| short(name.as_ref()) == "ALL";
+        let is_all = |name: &&S| without_prefix(name.as_ref()).eq_ignore_ascii_case(b"ALL");
         let by_name = |name: &S| match Capability::by_name(name.as_ref())? {
             known if kernel.contains(known) => Ok(known),
             newer => Err(Error::NotInKernel(newer.name())),

@@ -67,26 +67,63 @@ pub struct Abi {
     /// Added to every number.
     pub first: u32,
     calls: &'static [(&'static str, u32)],
+    index: &'static Index,
     /// Calls whose numbers are not those of `calls`.
     moved: &'static [(&'static str, u32)],
+}
+
+/// Where a name stands in its table, by the name's hash; made at compile time. A profile names 400 calls for each ABI, and
+/// looking each up by halving the table would be half of the time that it takes to compile a filter (80 of 170 µs).
+type Index = [u16; 1024];
+const EMPTY: u16 = u16::MAX;
+
+const fn index(calls: &[(&'static str, u32)]) -> Index {
+    let mut index = [EMPTY; 1024];
+    let mut row = 0;
+    while row < calls.len() {
+        let mut place = hash(calls[row].0.as_bytes());
+        while index[place] != EMPTY {
+            place = (place + 1) % index.len();
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "there are fewer than 1024")]
+        let number = row as u16;
+        index[place] = number;
+        row += 1;
+    }
+    index
+}
+
+/// FNV-1a, folded to the index's 10 bits.
+const fn hash(name: &[u8]) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash ^ hash >> 10 ^ hash >> 20) as usize % 1024
 }
 
 impl Abi {
     /// The number of the system call `name`; `None` when this ABI has none of that name.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u32> {
-        find(self.moved, name).or_else(|| find(self.calls, name)).map(|number| self.first + number)
+        let moved = || self.moved.iter().find(|(other, _)| *other == name).copied();
+        let (_, number) = moved().or_else(|| self.find(name))?;
+        Some(self.first + number)
+    }
+
+    fn find(&self, name: &str) -> Option<(&'static str, u32)> {
+        let from = hash(name.as_bytes());
+        let (before, after) = self.index.split_at_checked(from)?;
+        let rows = after.iter().chain(before).take_while(|row| **row != EMPTY);
+        rows.filter_map(|row| self.calls.get(usize::from(*row))).find(|(other, _)| *other == name).copied()
     }
 
     /// All the system calls, by name.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.calls.iter().map(|(name, _)| *name)
     }
-}
-
-fn find(calls: &[(&'static str, u32)], name: &str) -> Option<u32> {
-    let index = calls.binary_search_by(|(other, _)| (*other).cmp(name)).ok()?;
-    calls.get(index).map(|(_, number)| *number)
 }
 
 /// The ways into the kernel of this processor, its own first; empty where this project has no table.
@@ -102,23 +139,43 @@ pub const ABIS: &[Abi] = &[AARCH64, ARM];
 pub const ABIS: &[Abi] = &[];
 
 #[cfg(any(target_arch = "x86_64", test))]
-const X86_64: Abi =
-    Abi { name: "SCMP_ARCH_X86_64", audit: 0xc000_003e, first: 0, calls: x86_64::SYSCALLS, moved: &[] };
-#[cfg(any(target_arch = "x86_64", test))]
-const I386: Abi = Abi { name: "SCMP_ARCH_X86", audit: 0x4000_0003, first: 0, calls: i386::SYSCALLS, moved: &[] };
-#[cfg(any(target_arch = "x86_64", test))]
-const X32: Abi = Abi {
-    name: "SCMP_ARCH_X32",
+const X86_64: Abi = Abi {
+    name: "SCMP_ARCH_X86_64",
     audit: 0xc000_003e,
-    first: 0x4000_0000,
+    first: 0,
     calls: x86_64::SYSCALLS,
-    moved: x32::SYSCALLS,
+    index: &index(x86_64::SYSCALLS),
+    moved: &[],
+};
+#[cfg(any(target_arch = "x86_64", test))]
+const I386: Abi = Abi {
+    name: "SCMP_ARCH_X86",
+    audit: 0x4000_0003,
+    first: 0,
+    calls: i386::SYSCALLS,
+    index: &index(i386::SYSCALLS),
+    moved: &[],
+};
+#[cfg(any(target_arch = "x86_64", test))]
+const X32: Abi = Abi { name: "SCMP_ARCH_X32", first: 0x4000_0000, moved: x32::SYSCALLS, ..X86_64 };
+#[cfg(any(target_arch = "aarch64", test))]
+const AARCH64: Abi = Abi {
+    name: "SCMP_ARCH_AARCH64",
+    audit: 0xc000_00b7,
+    first: 0,
+    calls: aarch64::SYSCALLS,
+    index: &index(aarch64::SYSCALLS),
+    moved: &[],
 };
 #[cfg(any(target_arch = "aarch64", test))]
-const AARCH64: Abi =
-    Abi { name: "SCMP_ARCH_AARCH64", audit: 0xc000_00b7, first: 0, calls: aarch64::SYSCALLS, moved: &[] };
-#[cfg(any(target_arch = "aarch64", test))]
-const ARM: Abi = Abi { name: "SCMP_ARCH_ARM", audit: 0x4000_0028, first: 0, calls: arm::SYSCALLS, moved: &[] };
+const ARM: Abi = Abi {
+    name: "SCMP_ARCH_ARM",
+    audit: 0x4000_0028,
+    first: 0,
+    calls: arm::SYSCALLS,
+    index: &index(arm::SYSCALLS),
+    moved: &[],
+};
 
 /// Makes a system call through the entry for 32-bit programs, `int 0x80`, as any 64-bit program may; the result is a value
 /// or a negative errno. ENOSYS on a processor without such an entry.
@@ -172,7 +229,10 @@ mod tests {
             assert!(numbers.len() > 300 && abi.number("clone3") == Some(abi.first + 435));
         }
         assert_eq!(X32.number("execve"), Some(0x4000_0000 + 520));
-        assert_eq!((I386.number("mount"), AARCH64.number("mount"), X86_64.number("nothing")), (Some(21), Some(40), None));
+        assert_eq!(
+            (I386.number("mount"), AARCH64.number("mount"), X86_64.number("nothing")),
+            (Some(21), Some(40), None)
+        );
     }
 
     #[test]

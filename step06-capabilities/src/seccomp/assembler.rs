@@ -3,7 +3,6 @@
 //! Its jumps only go forward, so whoever writes backwards knows every target already. And what was written once (the same
 //! answer, the same checks) is not written again. Source: linux/filter.h, linux/bpf_common.h; Documentation/networking/filter.rst.
 
-use std::collections::HashMap;
 use sys::seccomp::Instruction;
 
 /// An instruction that is written already, counted from the end.
@@ -32,20 +31,21 @@ const REACH: usize = 255 - 2;
 pub(super) struct Assembler {
     /// The last instruction first.
     written: Vec<Instruction>,
-    answers: HashMap<u32, Label>,
+    /// The latest copy of each answer: there are few.
+    answers: Vec<(u32, Label)>,
 }
 
 impl Assembler {
     /// `return answer`
     pub(super) fn answer(&mut self, answer: u32) -> Label {
-        match self.answers.get(&answer) {
-            Some(label) if self.distance(*label) < REACH => *label,
-            _ => {
-                let label = self.write(RETURN, answer, 0, 0);
-                self.answers.insert(answer, label);
-                label
-            }
+        let found = self.answers.iter().find(|(known, _)| *known == answer).map(|(_, label)| *label);
+        if let Some(label) = found.filter(|label| self.distance(*label) < REACH) {
+            return label;
         }
+        let label = self.write(RETURN, answer, 0, 0);
+        self.answers.retain(|(known, _)| *known != answer);
+        self.answers.push((answer, label));
+        label
     }
 
     /// `A = data[offset..offset + 4]`, then `next`, which must be what was written last.

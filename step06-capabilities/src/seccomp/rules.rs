@@ -2,7 +2,6 @@
 
 use super::profile::{Action, Argument, Entry, Filter, Operator, Profile, kernel_version};
 use crate::{Capabilities, Capability, Error};
-use std::collections::BTreeMap;
 use sys::Errno;
 use sys::arch::{ABIS, Abi, OCI_ARCHITECTURE};
 use sys::seccomp::answer;
@@ -11,21 +10,27 @@ use sys::seccomp::answer;
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) abi: Abi,
-    /// Number to behaviour; what is not named gets `default`.
-    pub(super) calls: BTreeMap<u32, Behaviour>,
-    pub(super) default: u32,
+    /// Number and behaviour, sorted; what is not named gets `default`.
+    pub(super) calls: Vec<(u32, Behaviour)>,
+    pub(super) default: Behaviour,
     /// What numbers above all named ones get.
-    pub(super) newer: u32,
+    pub(super) newer: Behaviour,
 }
 
 /// What happens to a call: conditions one after the other, the first that holds decides; else `otherwise`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Behaviour {
     pub(super) rules: Vec<Rule>,
     pub(super) otherwise: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+impl Behaviour {
+    pub(super) const fn always(answer: u32) -> Self {
+        Self { rules: Vec::new(), otherwise: answer }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
     /// All have to hold.
     pub(super) conditions: Vec<Condition>,
@@ -33,14 +38,14 @@ pub(super) struct Rule {
     pub(super) answer: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) argument: u8,
     pub(super) test: Test,
 }
 
 /// What an argument is compared with. The other operators of seccomp are these, with yes and no exchanged.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Test {
     OneOf(Vec<u64>),
     Not(u64),
@@ -55,8 +60,8 @@ pub(super) enum Test {
 pub(super) fn tables(profile: &Profile, capabilities: Capabilities) -> Result<Vec<Table>, Error> {
     let native = ABIS.first().ok_or(Error::NoTable)?;
     let kernel = running_kernel()?;
-    let entries: Vec<&Entry> =
-        profile.syscalls.iter().flatten().filter(|entry| counts(entry, capabilities, kernel)).collect();
+    let entries = profile.syscalls.iter().flatten().filter(|entry| counts(entry, capabilities, kernel));
+    let entries: Vec<(&Entry, Vec<Rule>)> = entries.map(|entry| (entry, rules_of(entry))).collect();
     let wanted = |abi: &&Abi| abi.name == native.name || listed(profile, native.name).any(|name| name == abi.name);
     Ok(ABIS.iter().filter(wanted).map(|abi| Table::new(abi, profile, &entries)).collect())
 }
@@ -91,53 +96,45 @@ fn counts(entry: &Entry, capabilities: Capabilities, kernel: (u32, u32)) -> bool
 }
 
 impl Table {
-    fn new(abi: &Abi, profile: &Profile, entries: &[&Entry]) -> Self {
+    fn new(abi: &Abi, profile: &Profile, entries: &[(&Entry, Vec<Rule>)]) -> Self {
         let default = returned(profile.default_action, profile.default_errno_ret);
-        let mut table = Self { abi: *abi, calls: BTreeMap::new(), default, newer: default };
-        for entry in entries {
-            let rules = rules_of(entry);
-            for number in entry.names().filter_map(|name| abi.number(name)) {
-                table.add(number, &rules);
-            }
+        let mut table = Self {
+            abi: *abi,
+            calls: Vec::new(),
+            default: Behaviour::always(default),
+            newer: Behaviour::always(default),
+        };
+        let numbers = entries.iter().enumerate().flat_map(|(index, (entry, _))| {
+            entry.names().filter_map(|name| abi.number(name)).map(move |number| (number, index))
+        });
+        let mut named: Vec<(u32, usize)> = numbers.collect();
+        // By number, and for each number in the profile's order.
+        named.sort_unstable();
+        for same in named.chunk_by(|(one, _), (other, _)| one == other) {
+            let rules = same.iter().filter_map(|(_, index)| entries.get(*index)).flat_map(|(_, rules)| rules);
+            table.calls.extend(same.first().map(|(number, _)| (*number, Behaviour::of(rules, default))));
         }
         // A call that came after the profile was written: a program takes EPERM for the answer to this one call, and ENOSYS
         // for "use the older one". Docker's runtime, runc, does the same.
-        if !matches!(profile.default_action, Action::Allow | Action::Log) {
-            table.newer = answer::ERRNO | Errno::ENOSYS as u32;
+        if !named.is_empty() && !matches!(profile.default_action, Action::Allow | Action::Log) {
+            table.newer = Behaviour::always(answer::ERRNO | Errno::ENOSYS as u32);
         }
-        table.merge();
         table
     }
+}
 
-    /// Adds an entry's rules to a call. As in libseccomp, a rule without conditions is more than all that have some, wherever
-    /// it stands, and the first of two such rules counts.
-    fn add(&mut self, number: u32, rules: &[Rule]) {
-        let behaviour =
-            self.calls.entry(number).or_insert_with(|| Behaviour { rules: Vec::new(), otherwise: self.default });
-        for rule in rules {
-            let decided = behaviour.rules.first().is_some_and(|first| first.conditions.is_empty());
-            if !decided && rule.conditions.is_empty() {
-                behaviour.rules = vec![rule.clone()];
-            } else if !decided {
-                behaviour.rules.push(rule.clone());
-            }
+impl Behaviour {
+    /// As in libseccomp, a rule without conditions is more than all that have some, wherever it stands, and the first of two
+    /// such rules counts.
+    fn of<'r>(rules: impl Iterator<Item = &'r Rule> + Clone, default: u32) -> Self {
+        if let Some(always) = rules.clone().find(|rule| rule.conditions.is_empty()) {
+            return Self::always(always.answer);
         }
-    }
-
-    /// Makes one of what one comparison can say: a call that is decided without conditions, and values of the same argument.
-    fn merge(&mut self) {
-        for behaviour in self.calls.values_mut() {
-            match behaviour.rules.first() {
-                Some(first) if first.conditions.is_empty() => {
-                    *behaviour = Behaviour { otherwise: first.answer, rules: Vec::new() };
-                }
-                _ => {
-                    behaviour.rules.dedup_by(|next, rule| rule.absorb(next));
-                    // `default` at the end of a list says nothing new.
-                    while behaviour.rules.pop_if(|last| last.answer == behaviour.otherwise).is_some() {}
-                }
-            }
-        }
+        let mut rules: Vec<Rule> = rules.cloned().collect();
+        rules.dedup_by(|next, rule| rule.absorb(next));
+        // The default at the end of a list says nothing new.
+        while rules.pop_if(|last| last.answer == default).is_some() {}
+        Self { rules, otherwise: default }
     }
 }
 

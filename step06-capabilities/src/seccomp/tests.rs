@@ -33,12 +33,12 @@ fn naive(tables: &[Table], call: &Call) -> u32 {
     let Some(table) = candidates.into_iter().find(|table| (table.abi.first != 0) == flag) else {
         return ENOSYS;
     };
-    if let Some(behaviour) = table.calls.get(&call.number) {
+    if let Some((_, behaviour)) = table.calls.iter().find(|(number, _)| *number == call.number) {
         let decides = behaviour.rules.iter().find(|rule| rule.conditions.iter().all(|one| holds(one, call.arguments)));
         return decides.map_or(behaviour.otherwise, |rule| rule.answer);
     }
-    let last = table.calls.keys().next_back().map_or(0, |last| last + 1);
-    if call.number >= last { table.newer } else { table.default }
+    let last = table.calls.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+    if call.number >= last { table.newer.otherwise } else { table.default.otherwise }
 }
 
 /// xorshift64*: a test has to fail again when it is run again.

@@ -6,7 +6,6 @@
 
 use super::assembler::{Assembler, Jump, Label};
 use super::rules::{Behaviour, Condition, Rule, Table, Test};
-use std::collections::HashMap;
 use sys::Errno;
 use sys::seccomp::{Instruction, answer};
 
@@ -18,10 +17,10 @@ const ARGUMENTS: u32 = 16;
 const FLAG: u32 = 0x4000_0000;
 
 /// From this number on, up to the next range's, all calls behave alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Range {
+#[derive(Debug, Clone, Copy)]
+struct Range<'t> {
     from: u32,
-    behaviour: Behaviour,
+    behaviour: &'t Behaviour,
 }
 
 /// Compiles the tables; the first is the native one, and is asked first.
@@ -47,12 +46,10 @@ pub(super) fn compile(tables: &[Table]) -> Vec<Instruction> {
 
 /// The values of `seccomp_data.arch`, each once, in order.
 fn architectures(tables: &[Table]) -> Vec<u32> {
-    let mut found: Vec<u32> = tables.iter().map(|table| table.abi.audit).collect();
-    found.dedup();
     let mut once = Vec::new();
-    for audit in found {
-        if !once.contains(&audit) {
-            once.push(audit);
+    for table in tables {
+        if !once.contains(&table.abi.audit) {
+            once.push(table.abi.audit);
         }
     }
     once
@@ -61,21 +58,20 @@ fn architectures(tables: &[Table]) -> Vec<u32> {
 /// All 2³² numbers as ranges. Where bit 30 tells a second ABI apart and no table is for it, its numbers do not exist: ENOSYS is
 /// what a kernel without it says, whatever the profile's default.
 // ANCHOR: ranges
-fn ranges<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Range> {
-    let always = |from, otherwise| Range { from, behaviour: Behaviour { rules: Vec::new(), otherwise } };
-    let closed = answer::ERRNO | Errno::ENOSYS as u32;
-    let mut ranges = vec![always(0, closed), always(FLAG, closed)];
+fn ranges<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Range<'t>> {
+    const CLOSED: &Behaviour = &Behaviour::always(answer::ERRNO | Errno::ENOSYS as u32);
+    let mut ranges = vec![Range { from: 0, behaviour: CLOSED }, Range { from: FLAG, behaviour: CLOSED }];
     for table in tables {
         let mut next = table.abi.first;
         ranges.retain(|range| range.from != next);
         for (number, behaviour) in &table.calls {
             if next < *number {
-                ranges.push(always(next, table.default));
+                ranges.push(Range { from: next, behaviour: &table.default });
             }
-            ranges.push(Range { from: *number, behaviour: behaviour.clone() });
+            ranges.push(Range { from: *number, behaviour });
             next = number + 1;
         }
-        ranges.push(always(next, table.newer));
+        ranges.push(Range { from: next, behaviour: &table.newer });
     }
     ranges.sort_by_key(|range| range.from);
     ranges.dedup_by(|next, range| next.behaviour == range.behaviour);
@@ -84,19 +80,19 @@ fn ranges<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Range> {
 // ANCHOR_END: ranges
 
 #[derive(Default)]
-struct Compiler {
+struct Compiler<'t> {
     assembler: Assembler,
-    /// Checks that several calls share are written once.
-    checks: HashMap<Behaviour, Label>,
+    /// Checks that several calls share, or two ways into the kernel, are written once.
+    checks: Vec<(&'t Behaviour, Label)>,
 }
 
-impl Compiler {
+impl<'t> Compiler<'t> {
     /// Halves the ranges until one is left.
     // ANCHOR: search
-    fn search(&mut self, ranges: &[Range]) -> Label {
+    fn search(&mut self, ranges: &[Range<'t>]) -> Label {
         match ranges {
             [] => self.assembler.answer(answer::KILL_PROCESS),
-            [range] => self.behaviour(&range.behaviour),
+            [range] => self.behaviour(range.behaviour),
             _ => {
                 let (lower, upper) = ranges.split_at(ranges.len() / 2);
                 let from = upper.first().map_or(0, |range| range.from);
@@ -108,18 +104,18 @@ impl Compiler {
     }
     // ANCHOR_END: search
 
-    fn behaviour(&mut self, behaviour: &Behaviour) -> Label {
+    fn behaviour(&mut self, behaviour: &'t Behaviour) -> Label {
         if behaviour.rules.is_empty() {
             return self.assembler.answer(behaviour.otherwise);
         }
-        if let Some(label) = self.checks.get(behaviour) {
+        if let Some((_, label)) = self.checks.iter().find(|(written, _)| *written == behaviour) {
             return *label;
         }
         let mut otherwise = self.assembler.answer(behaviour.otherwise);
         for rule in behaviour.rules.iter().rev() {
             otherwise = self.rule(rule, otherwise);
         }
-        self.checks.insert(behaviour.clone(), otherwise);
+        self.checks.push((behaviour, otherwise));
         otherwise
     }
 
