@@ -21,6 +21,7 @@
 //! # Ok(()) }
 //! ```
 
+mod capabilities;
 mod capability;
 mod error;
 mod limits;
@@ -31,7 +32,8 @@ pub mod seccomp;
 mod sets;
 mod user;
 
-pub use capability::{Capabilities, Capability};
+pub use capabilities::Capabilities;
+pub use capability::Capability;
 pub use error::Error;
 pub use limits::Limits;
 pub use masked::MaskedPaths;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use step01_chroot::{DEFAULT_PATH, Program, Root};
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Hostname, Namespaces, spawn, supervise};
-use step03_mount_overlay::{Layers, Mounts, Overlay, Setting, defaults, make_private, parse_volume, pivot_root};
+use step03_mount_overlay::{Layers, Mounts, Overlay, Setting, defaults, make_private, pivot_root};
 use step04_net_bridge::loopback_up;
 use step06_capabilities::{Capabilities, Limits, MaskedPaths, Options, Privileges, Profile, Sets, User};
 use sys::Failure;
@@ -27,12 +27,6 @@ struct Args {
     /// The name of the host inside.
     #[arg(long, default_value = "step06")]
     hostname: String,
-    /// Make a small init PID 1: it reaps orphans and passes signals on.
-    #[arg(long)]
-    init: bool,
-    /// Bind a directory or file of the host: SRC:DST[:ro].
-    #[arg(short, long, value_name = "SRC:DST[:ro]")]
-    volume: Vec<String>,
     /// Give a capability, or ALL.
     #[arg(long, value_name = "NAME")]
     cap_add: Vec<String>,
@@ -74,10 +68,9 @@ fn run(args: &Args) -> Result<u8> {
     let overlay = overlay(&args.rootfs, scratch.path())?;
     let user = User::lookup(overlay.as_fd(), &args.user)?;
     let program = Program::new(&args.command, &environment(&user))?;
-    let mut list = defaults(&Setting::default());
-    list.extend(args.volume.iter().map(|text| parse_volume(text)).collect::<Result<Vec<_>, _>>()?);
-    let mounts = Mounts::prepare(&list, true, None, Path::new("/"))?;
-    let masked = masked(args)?;
+    let mounts = Mounts::prepare(&defaults(&Setting::default()), true, None, Path::new("/"))?;
+    let (hidden, read_only) = if args.privileged { Default::default() } else { MaskedPaths::docker() };
+    let masked = MaskedPaths::prepare(&hidden, &read_only)?;
     let mut limits = Limits::default();
     args.ulimit.iter().try_for_each(|text| limits.parse(text))?;
     let privileges = privileges(args, user)?;
@@ -86,7 +79,7 @@ fn run(args: &Args) -> Result<u8> {
     let namespaces = Namespaces::PID | Namespaces::MOUNT | Namespaces::UTS | Namespaces::IPC | Namespaces::CGROUP;
     let namespaces = namespaces | Namespaces::NETWORK;
     // Step 5's cgroup goes here: `into_cgroup`.
-    let spec = CloneSpec { namespaces, init: args.init, dies_with_parent: true, ..CloneSpec::default() };
+    let spec = CloneSpec { namespaces, dies_with_parent: true, ..CloneSpec::default() };
     let running = spawn(&spec, || {
         // ---- child half: system calls only, on what was prepared above ----
         hostname.set()?;
@@ -120,11 +113,6 @@ fn privileges(args: &Args, user: User) -> Result<Privileges> {
     Ok(Privileges::new(&Options { sets, user, may_set_groups: true, profile, no_new_privs: !args.keep_new_privs })?)
 }
 // ANCHOR_END: run
-
-fn masked(args: &Args) -> Result<MaskedPaths> {
-    let (masked, read_only) = if args.privileged { Default::default() } else { MaskedPaths::docker() };
-    Ok(MaskedPaths::prepare(&masked, &read_only)?)
-}
 
 fn overlay(rootfs: &Path, scratch: &Path) -> Result<Overlay> {
     Root::open(rootfs)?;

@@ -122,6 +122,7 @@ impl Nothing<'_> {
 #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 fn empty_folder() -> nix::Result<OwnedFd> {
     let context = FsContext::open(c"tmpfs")?;
+    context.set(c"source", c"tmpfs")?;
     context.set(c"size", c"0k")?;
     context.set(c"nr_inodes", c"1")?;
     context.mount(attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC)

@@ -110,6 +110,7 @@ impl Table {
         let mut named: Vec<(u32, usize)> = numbers.collect();
         // By number, and for each number in the profile's order.
         named.sort_unstable();
+        table.calls.reserve(named.len());
         for same in named.chunk_by(|(one, _), (other, _)| one == other) {
             let rules = same.iter().filter_map(|(_, index)| entries.get(*index)).flat_map(|(_, rules)| rules);
             table.calls.extend(same.first().map(|(number, _)| (*number, Behaviour::of(rules, default))));

@@ -60,7 +60,7 @@ impl Random {
             1 => near.wrapping_add(1),
             2 => near.wrapping_sub(1),
             3 => near ^ 1 << (self.next() % 64),
-            4 => near << 32 | near >> 32,
+            4 => near.rotate_left(32),
             _ => self.next(),
         }
     }
