@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # use step06_capabilities::{Capabilities, Options, Privileges, Profile, Sets, User};
-//! # fn f(user: User) -> Result<(), Box<dyn std::error::Error>> {
+//! # fn host(user: User) -> Result<Privileges, step06_capabilities::Error> {
 //! let capabilities = Capabilities::docker().tweak(&["net_admin"], &["MKNOD"], Capabilities::of_kernel()?)?;
 //! let options = Options {
 //!     sets: Sets::of_user(capabilities, user.uid),
@@ -17,6 +17,8 @@
 //!     no_new_privs: false,
 //! };
 //! let privileges = Privileges::new(&options)?; // host half: everything is compiled here
+//! # Ok(privileges) }
+//! # fn child(privileges: &Privileges) -> Result<(), sys::Failure<'_>> {
 //! privileges.enter()?; // child half: the last thing before the program
 //! # Ok(()) }
 //! ```

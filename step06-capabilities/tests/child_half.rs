@@ -7,7 +7,7 @@ use std::fs::create_dir_all;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use step01_chroot::Program;
-use step02_pid_ns::{CloneSpec, Error, Namespaces, Running, spawn};
+use step02_pid_ns::{CloneSpec, Error, Namespaces, Running, UserMap, spawn};
 use step03_mount_overlay::{Layers, Mounts, Overlay, Setting, defaults, make_private, pivot_root};
 use step06_capabilities::{
     Capabilities, Limits, MaskedPaths, Options, OwnNamespaces, Privileges, ProcSettings, Profile, Sets, User,
@@ -23,6 +23,7 @@ testkit::suite! {
     another_user_without_new_privileges_allocates_nothing: [Need::Root, BUSYBOX],
     a_failing_child_half_allocates_nothing: [Need::Root, BUSYBOX],
     settings_are_those_of_the_container: [Need::Root, BUSYBOX],
+    an_ordinary_users_container_has_the_same_sets: [],
 }
 
 struct Case<'a> {
@@ -100,4 +101,33 @@ fn settings_are_those_of_the_container(host: &Host) {
     let script = "[ $(cat /proc/sys/kernel/msgmax) = 4321 ] && [ $(cat /proc/self/oom_score_adj) = 500 ] && [ $(ulimit -n) = 64 ]";
     ends_well(host, &Case { script, ..CASE });
     assert_eq!(std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap(), before);
+}
+
+/// In a user namespace: every capability is there, over the namespace alone, and a map of one user lets nobody set groups.
+fn an_ordinary_users_container_has_the_same_sets(_host: &Host) {
+    for (no_new_privs, expected) in [(false, "0"), (true, "1")] {
+        let user = User::lookup(std::fs::File::open("/proc/self").unwrap().as_fd(), "0").unwrap();
+        let privileges = Privileges::new(&Options {
+            sets: Sets::of_user(Capabilities::docker(), user.uid),
+            user,
+            may_set_groups: false,
+            profile: Some(Profile::standard().unwrap()),
+            no_new_privs,
+        })
+        .unwrap();
+        let lines =
+            format!("CapEff:.00000000a80425fb CapBnd:.00000000a80425fb CapInh:.0* Seccomp:.2 NoNewPrivs:.{expected}");
+        let script = format!("for line in {lines}; do grep -q \"^$line$\" /proc/self/status || exit 1; done");
+        let path = "PATH=/usr/bin:/bin".to_owned();
+        let program = Program::new(&["sh".to_owned(), "-fc".to_owned(), script], &[path]).unwrap();
+        let map = UserMap::Single { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid() };
+        ALLOCATOR.watch();
+        let spec = CloneSpec { namespaces: Namespaces::USER, user_map: Some(&map), ..CloneSpec::default() };
+        let running = spawn(&spec, || {
+            privileges.enter()?;
+            Ok(&program)
+        });
+        let status = running.unwrap().wait().unwrap();
+        assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+    }
 }
