@@ -1,5 +1,6 @@
 //! Who the program runs as: `-u`, by the `/etc/passwd` and `/etc/group` of the image, which are not to be trusted.
 
+use crate::Error;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
@@ -22,34 +23,6 @@ pub struct User {
     pub groups: Vec<Gid>,
     /// The home directory; `/` for a user that `/etc/passwd` does not name.
     pub home: String,
-}
-
-/// Why a user cannot be found.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what each is")]
-pub enum Error {
-    #[error("user `{0}` is not in the image's /etc/passwd")]
-    NoSuchUser(String),
-    #[error("group `{0}` is not in the image's /etc/group")]
-    NoSuchGroup(String),
-    #[error("`{0}` is no user: neither a name nor a decimal number below 2147483648")]
-    Malformed(String),
-    #[error("the image's {file}: {why}")]
-    Unreadable { file: &'static str, why: String },
-}
-
-impl Error {
-    /// What to do about it.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::NoSuchUser(_) | Self::NoSuchGroup(_) => {
-                "name one that is, or give its number: a number needs no entry"
-            }
-            Self::Malformed(_) => "write USER, UID, USER:GROUP or UID:GID, for example `1000:1000`",
-            Self::Unreadable { .. } => "the image is broken or hostile; `-u` with numbers alone does not repair it",
-        }
-    }
 }
 
 impl User {

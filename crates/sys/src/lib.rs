@@ -14,6 +14,9 @@
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
 //! | [`xattr`] | extended attributes, by descriptor |
+//! | [`capability`] | the five sets of capabilities, bounding to ambient |
+//! | [`seccomp`] | loading a filter of system calls |
+//! | [`syscall`] | for tests: a system call by its number, through any entry |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -31,6 +34,8 @@ pub mod alloc;
 #[cfg(target_os = "linux")]
 pub mod arch;
 #[cfg(target_os = "linux")]
+pub mod capability;
+#[cfg(target_os = "linux")]
 pub mod clone;
 #[cfg(target_os = "linux")]
 pub mod exec;
@@ -43,7 +48,11 @@ pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
+pub mod seccomp;
+#[cfg(target_os = "linux")]
 pub mod signal;
+#[cfg(target_os = "linux")]
+pub mod syscall;
 #[cfg(target_os = "linux")]
 pub mod terminal;
 #[cfg(target_os = "linux")]

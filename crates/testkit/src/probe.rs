@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::ExitCode;
+pub use sys::syscall::Entry;
+use sys::syscall::{Answer, ask};
 
 /// What a process can see of itself and its surroundings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl Facts {
     }
 }
 
-/// `probe facts`, `probe double-chroot FILE`, `probe orphans`, `probe exit CODE`.
+/// `probe facts`, `probe double-chroot FILE`, `probe orphans`, `probe exit CODE`, `probe calls CALL…`.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -65,10 +67,70 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["exit", code] => ExitCode::from(code.parse::<u8>().unwrap_or(2)),
+        ["calls", calls @ ..] => {
+            for call in calls {
+                println!("{}", call.parse::<Call>().map_or_else(|why| why, |call| call.ask()));
+            }
+            ExitCode::SUCCESS
+        }
         _ => {
-            eprintln!("probe: facts | double-chroot FILE | orphans | exit CODE, not {args:?}");
+            eprintln!("probe: facts | double-chroot FILE | orphans | exit CODE | calls CALL…, not {args:?}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// One system call by its number: `ENTRY:NUMBER:ARG,ARG…`, with the entry `native`, `x32` or `i386`.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Through which way into the kernel.
+    pub entry: Entry,
+    /// Its number there (without x32's bit 30).
+    pub number: u32,
+    /// Its arguments.
+    pub arguments: [u64; 5],
+}
+
+impl Call {
+    /// Makes the call in a child of its own: `done`, the errno's name, or the signal that killed the caller.
+    #[must_use]
+    pub fn ask(&self) -> String {
+        match ask(self.entry, self.number, self.arguments) {
+            Ok(Answer::Done) => "done".to_owned(),
+            Ok(Answer::Refused(errno)) => format!("{errno:?}"),
+            Ok(Answer::Killed(signal)) => signal.to_string(),
+            Err(errno) => format!("the probe itself: {errno}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entry = match self.entry {
+            Entry::Native => "native",
+            Entry::X32 => "x32",
+            Entry::I386 => "i386",
+        };
+        write!(f, "{entry}:{}:{}", self.number, self.arguments.map(|argument| argument.to_string()).join(","))
+    }
+}
+
+impl std::str::FromStr for Call {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let [entry, number, list] = text.split(':').collect::<Vec<_>>().try_into().ok()?;
+            let entry = match entry {
+                "native" => Entry::Native,
+                "x32" => Entry::X32,
+                "i386" => Entry::I386,
+                _ => return None,
+            };
+            let arguments: Vec<u64> = list.split(',').map(|argument| argument.parse().ok()).collect::<Option<_>>()?;
+            Some(Self { entry, number: number.parse().ok()?, arguments: arguments.try_into().ok()? })
+        };
+        parse().ok_or_else(|| format!("`{text}` is no call"))
     }
 }
 
