@@ -12,6 +12,7 @@
 //! | [`process`] | pidfd, wait, start times, exit codes |
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
+//! | [`bpf`] | `bpf`: load a program, attach it to a cgroup |
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
 //! | [`xattr`] | extended attributes, by descriptor |
 //! | [`arch`] | the one place that knows about processor architectures |
@@ -27,6 +28,7 @@ compile_error!(
 
 pub mod alloc;
 pub mod arch;
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod failure;

@@ -1,0 +1,256 @@
+//! What is mounted: which controller lives where.
+//!
+//! A machine may have cgroup v2 (one tree, all controllers), v1 (a tree for each controller or few of them), both with the
+//! controllers split over them (*hybrid*), or nothing. Sources: cgroups(7); proc_pid_mountinfo(5); proc_pid_cgroup(5).
+
+use crate::Error;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The two interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// A tree for each controller. Source: Documentation/admin-guide/cgroup-v1.
+    V1,
+    /// One tree. Source: Documentation/admin-guide/cgroup-v2.rst.
+    V2,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::V1 { "v1" } else { "v2" })
+    }
+}
+
+/// What keeps one kind of limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the kernel's")]
+pub enum Controller {
+    Memory,
+    Cpu,
+    Cpuacct,
+    Cpuset,
+    Pids,
+    Blkio,
+    Devices,
+    Freezer,
+}
+
+impl Controller {
+    /// All that this project uses.
+    pub const ALL: [Self; 8] =
+        [Self::Memory, Self::Cpu, Self::Cpuacct, Self::Cpuset, Self::Pids, Self::Blkio, Self::Devices, Self::Freezer];
+
+    /// Its name in v1.
+    #[must_use]
+    pub fn v1_name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Cpuacct => "cpuacct",
+            Self::Cpuset => "cpuset",
+            Self::Pids => "pids",
+            Self::Blkio => "blkio",
+            Self::Devices => "devices",
+            Self::Freezer => "freezer",
+        }
+    }
+
+    /// Its name in v2; `None` for what every cgroup of v2 can do without a controller: `cpu.stat`, `cgroup.freeze`, and
+    /// devices by an eBPF program.
+    #[must_use]
+    pub fn v2_name(self) -> Option<&'static str> {
+        match self {
+            Self::Cpuacct | Self::Devices | Self::Freezer => None,
+            Self::Blkio => Some("io"),
+            other => Some(other.v1_name()),
+        }
+    }
+}
+
+/// One mounted tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// v1 or v2.
+    pub version: Version,
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
+    /// The names of its controllers.
+    pub controllers: Vec<String>,
+    /// Our own cgroup in it, as a path below the mount point; `None` when it is outside of what is mounted.
+    pub own: Option<PathBuf>,
+    /// Whether it is mounted read-only, as in an unprivileged container.
+    pub read_only: bool,
+}
+
+/// All the trees of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hierarchy {
+    trees: Vec<Tree>,
+}
+
+impl Hierarchy {
+    /// Finds what is mounted, as this process sees it.
+    ///
+    /// # Errors
+    /// [`Error::Read`] without a `/proc`.
+    pub fn find() -> Result<Self, Error> {
+        Self::find_below(Path::new("/"))
+    }
+
+    /// The same on a machine whose root is `root`: so that it is tested anywhere.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn find_below(root: &Path) -> Result<Self, Error> {
+        let read = |name: &str| {
+            let path = root.join(name);
+            fs::read_to_string(&path).map_err(|error| Error::read(&path, &error))
+        };
+        let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        // v1 says in mountinfo which controllers a tree has; v2 says it in a file of the tree.
+        let controllers = |tree: &Path| fs::read_to_string(inside(tree).join("cgroup.controllers")).unwrap_or_default();
+        Ok(Self::parse(&read("proc/self/mountinfo")?, &read("proc/self/cgroup")?, controllers))
+    }
+
+    /// From the texts of the two files; `controllers` reads `cgroup.controllers` of the tree of v2 mounted at a path.
+    #[must_use]
+    pub fn parse(mountinfo: &str, own: &str, controllers: impl Fn(&Path) -> String) -> Self {
+        let mut trees: Vec<Tree> = Vec::new();
+        for line in mountinfo.lines() {
+            let Some(tree) = tree(line, own, &controllers) else { continue };
+            // The first of several mounts of a tree is the usual place; a named tree (systemd's) has no controller.
+            let known =
+                trees.iter().any(|other| other.version == tree.version && other.controllers == tree.controllers);
+            if !known && (tree.version == Version::V2 || !tree.controllers.is_empty()) {
+                trees.push(tree);
+            }
+        }
+        Self { trees }
+    }
+
+    /// The trees.
+    #[must_use]
+    pub fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// Where a controller lives. A controller is in one tree only; what v2 does without a controller is looked for in v1 first.
+    // ANCHOR: place
+    #[must_use]
+    pub fn tree_of(&self, controller: Controller) -> Option<&Tree> {
+        let holds = |tree: &&Tree| match (tree.version, controller.v2_name()) {
+            (Version::V1, _) => tree.controllers.iter().any(|name| name == controller.v1_name()),
+            (Version::V2, Some(name)) => tree.controllers.iter().any(|known| known == name),
+            (Version::V2, None) => true,
+        };
+        let v1_first = |version| self.trees.iter().filter(move |tree| tree.version == version);
+        v1_first(Version::V1).chain(v1_first(Version::V2)).find(holds)
+    }
+    // ANCHOR_END: place
+
+    /// `v2`, `v1`, `hybrid` (a tree of v2 beside those of v1) or `none`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        let has = |version| self.trees.iter().any(|tree| tree.version == version);
+        match (has(Version::V1), has(Version::V2)) {
+            (true, true) => "hybrid",
+            (true, false) => "v1",
+            (false, true) => "v2",
+            (false, false) => "none",
+        }
+    }
+
+    /// Each controller, and which version and mount point has it: for `info`.
+    #[must_use]
+    pub fn describe(&self) -> Vec<(&'static str, Option<(Version, &Path)>)> {
+        let place = |controller: Controller| {
+            let tree = self.tree_of(controller);
+            (controller.v1_name(), tree.map(|tree| (tree.version, tree.mount_point.as_path())))
+        };
+        Controller::ALL.into_iter().map(place).collect()
+    }
+}
+
+impl fmt::Display for Hierarchy {
+    /// A line for each controller: `memory: v1, /sys/fs/cgroup/memory`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cgroups: {}", self.kind())?;
+        self.describe().into_iter().try_for_each(|(name, place)| match place {
+            Some((version, path)) => writeln!(f, "{name}: {version}, {}", path.display()),
+            None => writeln!(f, "{name}: nowhere"),
+        })
+    }
+}
+
+/// The tree that a line of mountinfo mounts, if it does:
+/// `36 35 0:31 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory`.
+fn tree(line: &str, own: &str, controllers: impl Fn(&Path) -> String) -> Option<Tree> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let mut file_system = file_system.split(' ');
+    let version = match file_system.next()? {
+        "cgroup" => Version::V1,
+        "cgroup2" => Version::V2,
+        _ => return None,
+    };
+    let options = file_system.nth(1).unwrap_or_default();
+    let fields: Vec<&str> = mount.split(' ').collect();
+    let (root, mount_point) = (unescape(fields.get(3)?), PathBuf::from(unescape(fields.get(4)?)));
+    let mount_options = fields.get(5)?;
+    let controllers: Vec<String> = match version {
+        Version::V1 => known(options.split(',')),
+        Version::V2 => known(controllers(&mount_point).split_ascii_whitespace()),
+    };
+    let read_only = [options, mount_options].iter().any(|list| list.split(',').any(|word| word == "ro"));
+    let own = own_path(own, version, &controllers).and_then(|path| below(path, &root));
+    Some(Tree { version, mount_point, controllers, own, read_only })
+}
+
+/// Our path in a tree, as /proc/self/cgroup has it: `4:memory:/a/b`, and `0::/a/b` for v2.
+fn own_path<'a>(own: &'a str, version: Version, controllers: &[String]) -> Option<&'a str> {
+    own.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (number, names, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let matches = match version {
+            Version::V2 => number == "0" && names.is_empty(),
+            Version::V1 => names.split(',').any(|name| controllers.iter().any(|known| known == name)),
+        };
+        matches.then_some(path)
+    })
+}
+
+/// `path` below the mount: a bind mount (a container's) shows only what is below its `root`.
+fn below(path: &str, root: &str) -> Option<PathBuf> {
+    let rest = Path::new(path).strip_prefix(root).ok()?;
+    let stays = rest.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    stays.then(|| rest.to_owned())
+}
+
+/// The words that are names of controllers: the others are mount options.
+fn known<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let is_known = |word: &&str| {
+        Controller::ALL.iter().any(|controller| controller.v1_name() == *word || controller.v2_name() == Some(word))
+    };
+    words.filter(is_known).map(str::to_owned).collect()
+}
+
+/// mountinfo writes space, tab, newline and backslash as `\040` and so on.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let octal = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(byte) => {
+                result.push(char::from(byte));
+                result.push_str(part.get(3..).unwrap_or_default());
+            }
+            None => {
+                result.push('\\');
+                result.push_str(part);
+            }
+        }
+    }
+    result
+}
