@@ -37,23 +37,24 @@ impl FromStr for Bytes {
     // ANCHOR_END: bytes
 }
 
-/// A decimal number times `unit`, rounded down.
+/// A decimal number times `unit`, rounded down. Digits behind the eighteenth are below a byte.
 fn scale(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = if whole.is_empty() && !fraction.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = u128::from(whole) * u128::from(unit);
-    let mut place = u128::from(unit);
-    for digit in fraction.chars() {
-        place /= 10;
-        total += u128::from(digit.to_digit(10)?) * place;
+    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
     }
+    let fraction = fraction.get(..fraction.len().min(18))?;
+    let below_one = digits(fraction)? * u128::from(unit) / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let total = digits(whole)?.checked_mul(u128::from(unit))?.checked_add(below_one)?;
     u64::try_from(total).ok()
 }
 
 impl fmt::Display for Bytes {
     /// The number in the largest unit that it is a whole multiple of: `64m`, `1000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let power = (1..UNITS.len()).rev().find(|power| self.0 != 0 && self.0 % (1 << (10 * power)) == 0).unwrap_or(0);
+        let power =
+            (1..UNITS.len()).rev().find(|power| self.0 != 0 && self.0.is_multiple_of(1 << (10 * power))).unwrap_or(0);
         match UNITS.get(power).filter(|_| power > 0) {
             Some(unit) => write!(f, "{}{unit}", self.0 >> (10 * power)),
             None => write!(f, "{}", self.0),

@@ -60,7 +60,9 @@ impl Cgroup {
         match cgroup.fill(limits) {
             Ok(()) => Ok(cgroup),
             Err(error) => {
-                let _the_first_error_says_more = cgroup.remove();
+                // What we made, and nothing that was there before under this name.
+                let begin = Instant::now();
+                let _the_first_error_says_more = cgroup.paths().try_for_each(|path| remove_tree(path, begin));
                 Err(error)
             }
         }
@@ -125,7 +127,14 @@ impl Cgroup {
 
     fn make_in(&mut self, tree: &Tree, wishes: &[Wish]) -> Result<(), Error> {
         let path = self.parent.ensure(tree, wishes)?.join(&self.id);
-        make(&path)?;
+        match make(&path) {
+            // Whoever shares the parent may have removed it between the two calls.
+            Err(Error::Path { errno: Errno::ENOENT, .. }) => {
+                self.parent.ensure(tree, wishes)?;
+                make(&path)?;
+            }
+            result => result?,
+        }
         self.directories.push(Directory::open(tree, path)?);
         Ok(())
     }

@@ -36,13 +36,11 @@ pub(crate) fn enable(tree: &Tree, base: &Path, path: &Path, wishes: &[Wish]) -> 
 /// Enables them one by one: written together, one that cannot be had would take the others with it.
 fn enable_below(tree: &Tree, directory: &Path, wishes: &[Wish]) -> Result<(), Error> {
     let control = directory.join(CONTROL);
-    let enabled = files::read(&control)?.unwrap_or_default();
-    for (controller, flag) in missing(&enabled, wishes) {
+    let missing = missing(&files::read(&control)?.unwrap_or_default(), wishes);
+    let occupied = !missing.is_empty() && is_occupied(directory) && !step_aside(tree, directory);
+    for (controller, flag) in missing {
         let command = format!("+{}", controller.v2_name().unwrap_or_default());
-        let mut result = files::write(&control, &command);
-        if result == Err(Errno::EBUSY) && step_aside(tree, directory) {
-            result = files::write(&control, &command);
-        }
+        let result = if occupied { Err(Errno::EBUSY) } else { files::write(&control, &command) };
         // What only statistics want may be missing.
         if let (Err(errno), Some(flag)) = (result, flag) {
             return Err(refusal(flag, controller, directory, errno));
@@ -51,6 +49,13 @@ fn enable_below(tree: &Tree, directory: &Path, wishes: &[Wish]) -> Result<(), Er
     Ok(())
 }
 // ANCHOR_END: enable
+
+/// Whether a cgroup other than the root, which may, has processes itself. The kernel says so with EBUSY for `memory` and `io` only; with
+/// `cpu` and `pids` it makes threads of the children (cgroup-v2.rst, "Threads"), where no process may be.
+fn is_occupied(directory: &Path) -> bool {
+    let processes = || std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    directory.join("cgroup.type").exists() && !processes().is_empty()
+}
 
 fn missing(enabled: &str, wishes: &[Wish]) -> Vec<Wish> {
     let is_there =
@@ -73,7 +78,7 @@ fn step_aside(tree: &Tree, directory: &Path) -> bool {
 fn refusal(flag: &'static str, controller: Controller, directory: &Path, errno: Errno) -> Error {
     let (controller, at) = (controller.v2_name().unwrap_or_default(), directory.to_owned());
     match errno {
-        Errno::EBUSY => Error::InternalProcesses { flag, controller, at },
+        Errno::EBUSY | Errno::EOPNOTSUPP => Error::InternalProcesses { flag, controller, at },
         // The file knows no such controller: the cgroup above does not pass it on.
         Errno::ENOENT | Errno::EINVAL => Error::NotGiven { flag, controller, at },
         Errno::EACCES | Errno::EPERM | Errno::EROFS => Error::NotDelegated { flag, at },

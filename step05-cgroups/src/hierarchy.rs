@@ -120,11 +120,14 @@ impl Hierarchy {
         let mut trees: Vec<Tree> = Vec::new();
         for line in mountinfo.lines() {
             let Some(tree) = tree(line, own, &controllers) else { continue };
-            // The first of several mounts of a tree is the usual place; a named tree (systemd's) has no controller.
-            let known =
-                trees.iter().any(|other| other.version == tree.version && other.controllers == tree.controllers);
-            if !known && (tree.version == Version::V2 || !tree.controllers.is_empty()) {
-                trees.push(tree);
+            let same = |other: &&mut Tree| other.version == tree.version && other.controllers == tree.controllers;
+            match trees.iter_mut().find(same) {
+                // A mount at the same place covers the one before; of several places the first is the usual one.
+                Some(known) if known.mount_point == tree.mount_point => *known = tree,
+                Some(_) => {}
+                // A named tree (systemd's) has no controller.
+                None if tree.version == Version::V1 && tree.controllers.is_empty() => {}
+                None => trees.push(tree),
             }
         }
         Self { trees }

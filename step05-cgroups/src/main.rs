@@ -72,10 +72,15 @@ struct Args {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Run(args) => run(&args),
-        Command::Info => Hierarchy::find().map(|found| print!("{found}")).map(|()| 0).map_err(Into::into),
-        Command::Words => Ok(print!("{}", words::markdown())).map(|()| 0),
+        Command::Info => Hierarchy::find().map(|found| show(&found.to_string())).map_err(Into::into),
+        Command::Words => Ok(show(&words::markdown())),
     };
     result.unwrap_or_else(|error| print(&error)).into()
+}
+
+fn show(text: &str) -> u8 {
+    print!("{text}");
+    0
 }
 
 // ANCHOR: run
@@ -91,6 +96,8 @@ fn run(args: &Args) -> Result<u8> {
         eprintln!("the kernel killed a process: out of memory");
     }
     cgroup.remove()?;
+    // The demo leaves nothing; an engine keeps the parent for the next container.
+    parent.remove()?;
     ended
 }
 
