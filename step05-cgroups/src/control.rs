@@ -1,6 +1,7 @@
 //! Stopping all processes of a cgroup for a while, or for good.
 
-use crate::cgroup::{Cgroup, DEADLINE, Directory, deadline};
+use crate::cgroup::{Cgroup, DEADLINE, deadline};
+use crate::directory::Directory;
 use crate::hierarchy::{Controller, Version};
 use crate::{Error, files};
 use nix::errno::Errno;

@@ -13,6 +13,16 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Errno> {
     file.write_all(text.as_bytes()).map_err(|error| errno(&error))
 }
 
+/// The same for several commands, with the file opened once; an error comes with the command that was refused.
+pub(crate) fn write_each(path: &Path, texts: impl Iterator<Item = String>) -> Result<(), (String, Errno)> {
+    let opened = fs::OpenOptions::new().write(true).open(path);
+    let mut file = opened.map_err(|error| (path.display().to_string(), errno(&error)))?;
+    for text in texts {
+        file.write_all(text.as_bytes()).map_err(|error| (text, errno(&error)))?;
+    }
+    Ok(())
+}
+
 /// The text of a file; `None` when there is no such file (an older kernel, a controller that is not here).
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {

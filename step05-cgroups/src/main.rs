@@ -10,7 +10,7 @@ use step01_chroot::{DEFAULT_PATH, Program, Root};
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Hostname, Namespaces, spawn, supervise};
 use step03_mount_overlay::{Layers, Mounts, Overlay, Setting, defaults, make_private, pivot_root};
 use step04_net_bridge::loopback_up;
-use step05_cgroups::{Bytes, Cgroup, Cpus, DeviceRate, Hierarchy, Limits, Maximum, Parent, Set, Statistics};
+use step05_cgroups::{Bytes, Cgroup, Cpus, DeviceRate, Hierarchy, Limits, Maximum, Parent, Set};
 use step05_cgroups::{default_devices, own_namespace, words};
 use sys::Failure;
 use sys::process::exit_code;
@@ -35,24 +35,15 @@ struct Args {
     /// Memory and swap together; -1 is unlimited.
     #[arg(long, allow_hyphen_values = true)]
     memory_swap: Option<Maximum<Bytes>>,
-    /// Memory that is left to it when the machine runs short.
-    #[arg(long)]
-    memory_reservation: Option<Bytes>,
     /// Processors: .5, 2.
     #[arg(long)]
     cpus: Option<Cpus>,
-    /// Its part of contended processors; 1024 is usual.
-    #[arg(long)]
-    cpu_shares: Option<u64>,
     /// The processors it may run on: 0-2,5.
     #[arg(long)]
     cpuset_cpus: Option<Set>,
     /// How many processes and threads; -1 is unlimited.
     #[arg(long, allow_hyphen_values = true)]
     pids_limit: Option<Maximum<u64>>,
-    /// Bytes a second read from a disk.
-    #[arg(long, value_name = "DEVICE:RATE")]
-    device_read_bps: Vec<DeviceRate>,
     /// Bytes a second written to a disk.
     #[arg(long, value_name = "DEVICE:RATE")]
     device_write_bps: Vec<DeviceRate>,
@@ -89,7 +80,7 @@ fn run(args: &Args) -> Result<u8> {
     let cgroup = Cgroup::create(&parent, &format!("step05-{}", std::process::id()), &limits(args))?;
     let ended = run_in(args, &cgroup);
     if args.stats {
-        eprintln!("{}", summary(&cgroup.statistics()?));
+        eprintln!("{}", cgroup.statistics()?);
     }
     // The kernel kills by SIGKILL, as others do: only the cgroup knows that memory was the reason.
     if cgroup.oom_killed()? {
@@ -136,12 +127,9 @@ fn limits(args: &Args) -> Limits {
     Limits {
         memory: args.memory,
         memory_swap: args.memory_swap,
-        memory_reservation: args.memory_reservation,
         cpus: args.cpus,
-        cpu_shares: args.cpu_shares,
         cpuset_cpus: args.cpuset_cpus.clone(),
         pids: args.pids_limit,
-        device_read_bps: args.device_read_bps.clone(),
         device_write_bps: args.device_write_bps.clone(),
         devices: Some(default_devices()),
         ..Limits::default()
@@ -156,21 +144,6 @@ fn overlay(rootfs: &Path, scratch: &Path) -> Result<Overlay> {
     create_dir(&work)?;
     let layers = Layers { lower: &lower, upper: &upper, work: &work, volatile: true, userxattr: false };
     Ok(Overlay::prepare(&layers, scratch)?)
-}
-
-fn summary(used: &Statistics) -> String {
-    let memory = used.memory.and_then(|memory| memory.peak).map(|peak| format!("memory {} KiB at most", peak.0 >> 10));
-    let cpu = used.cpu.map(|cpu| {
-        let ms = |ns| ns / 1_000_000;
-        format!(
-            "cpu {} ms, throttled {} times for {} ms",
-            ms(cpu.usage_ns),
-            cpu.throttled_periods,
-            ms(cpu.throttled_ns)
-        )
-    });
-    let io = used.io.map(|io| format!("read {} bytes, written {} bytes", io.read_bytes, io.written_bytes));
-    [memory, cpu, io].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.

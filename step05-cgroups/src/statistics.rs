@@ -3,10 +3,12 @@
 //! Sources: Documentation/admin-guide/cgroup-v2.rst, "Controllers"; cgroup-v1/memory.rst, cpuacct.rst, pids.rst,
 //! blkio-controller.rst; Documentation/scheduler/sched-bwc.rst for throttling.
 
-use crate::cgroup::{Cgroup, Directory};
+use crate::cgroup::Cgroup;
+use crate::directory::Directory;
 use crate::files::{keyed, number, read};
 use crate::hierarchy::{Controller, Version};
 use crate::{Bytes, Error};
+use std::fmt;
 
 /// The numbers of one moment; `None` where the machine keeps none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +71,21 @@ pub struct Io {
     pub read_bytes: u64,
     /// Bytes written.
     pub written_bytes: u64,
+}
+
+impl fmt::Display for Statistics {
+    /// `memory 2284 KiB at most; cpu 8 ms, throttled 0 times for 0 ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |ns: u64| ns / 1_000_000;
+        let peak = |memory: Memory| Some(format!("memory {} KiB at most", memory.peak?.0 >> 10));
+        let time = |cpu: Cpu| {
+            let (times, waited) = (cpu.throttled_periods, ms(cpu.throttled_ns));
+            format!("cpu {} ms, throttled {times} times for {waited} ms", ms(cpu.usage_ns))
+        };
+        let traffic = |io: Io| format!("read {} bytes, written {} bytes", io.read_bytes, io.written_bytes);
+        let parts = [self.memory.and_then(peak), self.cpu.map(time), self.io.map(traffic)];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+    }
 }
 
 impl Cgroup {

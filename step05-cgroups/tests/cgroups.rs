@@ -39,6 +39,7 @@ testkit::suite! {
     a_failed_creation_leaves_nothing: [Need::Root, Need::Machine],
     an_ordinary_user_is_told_what_to_do: [Need::Root, Need::Machine],
     an_ordinary_user_gets_limits_below_what_was_delegated: [Need::MachineOnly, BUSYBOX],
+    alone_in_what_was_delegated_the_engine_steps_aside: [Need::MachineOnly],
     a_cgroup_with_processes_of_others_is_left_alone: [Need::MachineOnly, BUSYBOX],
     a_read_only_mount_is_named: [Need::Root, Need::Machine],
 }
@@ -130,10 +131,13 @@ fn is_v2() -> bool {
 
 fn the_process_is_born_inside(host: &Host) {
     let inside = with_cgroup(host, &Limits::default(), |cgroup| {
-        let shell = Shell::start(host, cgroup, "read forever < /dev/null; sleep 100");
-        let text = fs::read_to_string(format!("/proc/{}/cgroup", shell.0.host_pid())).unwrap();
-        assert_eq!(cgroup.processes().unwrap()[0], shell.0.host_pid().as_raw());
-        text
+        // The first thing the program does: who is moved in after execve is seen outside.
+        let script = format!("cat /proc/self/cgroup > {}; exec sleep 100", host.path("inside").display());
+        let shell = Shell::of_the_host(cgroup, &["sh", "-c", &script]);
+        until("the program sleeps", || (cgroup.processes().unwrap() == [shell.0.host_pid().as_raw()]).then_some(()));
+        until("it told where it is", || {
+            fs::read_to_string(host.path("inside")).ok().filter(|text| text.ends_with('\n'))
+        })
     });
     let name = format!("{}/c1", host.cgroup_parent());
     let controllers = if is_v2() { vec!["0:"] } else { vec![":memory", ":pids", ":cpuacct"] };
@@ -295,9 +299,10 @@ fn freezing_stops_a_counter_and_thawing_lets_it_go_on(host: &Host) {
 }
 
 fn killing_ends_all_also_while_they_fork(host: &Host) {
-    with_cgroup(host, &pids(40), |cgroup| {
-        let shell = Shell::start(host, cgroup, "f() { f & f & sleep 1; }; while :; do f; done 2> /dev/null");
-        until("the bomb is going", || (cgroup.processes().unwrap().len() > 20).then_some(()));
+    with_cgroup(host, &pids(100), |cgroup| {
+        let script = "f() { while :; do sleep .01 & wait; done; }; for i in 1 2 3 4 5 6 7 8 9 10; do f & done; wait";
+        let shell = Shell::start(host, cgroup, script);
+        until("all of them fork", || (cgroup.processes().unwrap().len() > 15).then_some(()));
         cgroup.kill().unwrap();
         assert!(cgroup.processes().unwrap().is_empty());
         assert!(matches!(shell.wait(), WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)));
@@ -442,39 +447,56 @@ fn an_ordinary_user_is_told_what_to_do(host: &Host) {
 
 /// As systemd's user@1000.service: a subtree that belongs to the user, who is in a leaf of it.
 fn an_ordinary_user_gets_limits_below_what_was_delegated(host: &Host) {
+    let delegated = delegate(host, "scope");
+    assert_eq!(as_user_in(&delegated.join("scope"), &delegated.join("tara/c1")), 0);
+    fs::remove_dir(delegated.join("scope")).unwrap();
+    fs::remove_dir(&delegated).unwrap();
+}
+
+/// As `systemd-run --user --scope -p Delegate=yes`, where nothing above the scope is the user's: its only process is in the way.
+fn alone_in_what_was_delegated_the_engine_steps_aside(host: &Host) {
+    let scope = delegate(host, "");
+    assert_eq!(as_user_in(&scope, &scope.join("tara/c1")), 0);
+    fs::remove_dir(scope.join("engine")).unwrap();
+    fs::remove_dir(&scope).unwrap();
+}
+
+/// Makes a subtree with a leaf `scope` in it, and gives both to the user 1000.
+fn delegate(host: &Host, scope: &str) -> PathBuf {
     let root = Path::new("/sys/fs/cgroup");
     fs::write(root.join("cgroup.subtree_control"), "+pids +memory").unwrap();
     let delegated = root.join(host.cgroup_parent().trim_start_matches('/'));
-    let scope = delegated.join("scope");
-    fs::create_dir(&delegated).unwrap();
-    fs::write(delegated.join("cgroup.subtree_control"), "+pids +memory").unwrap();
-    fs::create_dir(&scope).unwrap();
-    for folder in [&delegated, &scope] {
+    fs::create_dir_all(delegated.join(scope)).unwrap();
+    for folder in [&delegated, &delegated.join(scope)] {
         for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
             chown(folder.join(file), Some(1000), Some(1000)).unwrap();
         }
     }
-    let in_scope = || {
-        fs::write(scope.join("cgroup.procs"), "0").unwrap();
+    delegated
+}
+
+/// The user 1000 in the cgroup `place` runs a program with a limit in a cgroup that should be `expected`: 0 when it is born there.
+fn as_user_in(place: &Path, expected: &Path) -> i32 {
+    let user = || {
+        fs::write(place.join("cgroup.procs"), "0").unwrap();
         nix::unistd::setgid(1000.into()).unwrap();
         nix::unistd::setuid(1000.into()).unwrap();
         let parent = Parent::new(Hierarchy::find().unwrap(), Some("/tara")).unwrap();
         let mut cgroup = Cgroup::create(&parent, "c1", &pids(20)).unwrap();
-        let made = cgroup.paths().next() == Some(delegated.join("tara/c1").as_path());
-        // The kernel takes the clone into it as well: the user owns what is above both.
+        let made = cgroup.paths().next() == Some(expected);
+        let limited = cgroup.statistics().unwrap().pids.unwrap().limit == Some(20);
         let shell = Shell::of_the_host(&cgroup, &["sleep", "100"]);
         let born = cgroup.processes().unwrap() == [shell.0.host_pid().as_raw()];
         cgroup.kill().unwrap();
         shell.wait();
         cgroup.remove().unwrap();
         parent.remove().unwrap();
-        u8::from(!(made && born))
+        u8::from(!(made && limited && born))
     };
-    let child = sys::clone::fork(in_scope).unwrap();
-    let status = nix::sys::wait::waitpid(child, None).unwrap();
-    assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
-    fs::remove_dir(&scope).unwrap();
-    fs::remove_dir(&delegated).unwrap();
+    match nix::sys::wait::waitpid(sys::clone::fork(user).unwrap(), None).unwrap() {
+        WaitStatus::Exited(_, code) => code,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn a_cgroup_with_processes_of_others_is_left_alone(host: &Host) {
