@@ -121,7 +121,7 @@ impl Cgroup {
     /// The numbers of all processes in it, also of those in cgroups below it.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Path`].
     pub fn processes(&self) -> Result<Vec<i32>, Error> {
         self.directories.first().map_or(Ok(Vec::new()), |directory| files::processes(&directory.path))
     }

@@ -49,7 +49,7 @@ impl Cgroup {
     /// Whether its processes stand still.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Path`].
     pub fn is_frozen(&self) -> Result<bool, Error> {
         self.directory_of(Controller::Freezer).map_or(Ok(false), is_frozen)
     }

@@ -95,7 +95,7 @@ impl Hierarchy {
     /// Finds what is mounted, as this process sees it.
     ///
     /// # Errors
-    /// [`Error::Read`] without a `/proc`.
+    /// [`Error::Path`] without a `/proc`.
     pub fn find() -> Result<Self, Error> {
         Self::find_below(Path::new("/"))
     }
@@ -103,7 +103,7 @@ impl Hierarchy {
     /// The same on a machine whose root is `root`: so that it is tested anywhere.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Path`].
     pub fn find_below(root: &Path) -> Result<Self, Error> {
         let read = |name: &str| {
             let path = root.join(name);

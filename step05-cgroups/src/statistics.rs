@@ -92,7 +92,7 @@ impl Cgroup {
     /// What it has used up to now.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Text`]. A file that is not there is none.
+    /// [`Error::Path`], [`Error::Text`]. A file that is not there is none.
     pub fn statistics(&self) -> Result<Statistics, Error> {
         Ok(Statistics {
             memory: self.measure(Controller::Memory, memory_v1, memory_v2)?,
@@ -105,7 +105,7 @@ impl Cgroup {
     /// Whether the kernel has killed one of its processes for want of memory.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Path`].
     pub fn oom_killed(&self) -> Result<bool, Error> {
         let memory = self.measure(Controller::Memory, memory_v1, memory_v2)?;
         Ok(memory.is_some_and(|memory| memory.oom_kills > 0))

@@ -183,7 +183,7 @@ fn memory_at_its_limit_is_not_exceeded(host: &Host) {
 }
 
 /// Bounded: 64 processes that end after 2 s.
-const FORK_BOMB: &str = "i=0; while [ $i -lt 64 ]; do sleep 2 & i=$((i+1)); done; echo all; kill $(jobs -p)";
+const FORK_BOMB: &str = "i=0; while [ $i -lt 64 ]; do sleep 2 & i=$((i+1)); done; echo all; kill $(jobs -p); true";
 
 fn a_fork_bomb_stops_at_its_limit_while_the_host_forks_on(host: &Host) {
     let output = step(host, &["--pids-limit", "20"], FORK_BOMB);
@@ -216,12 +216,16 @@ fn half_a_processor_does_half_the_work(host: &Host) {
             (cpu, cpu.usage_ns * 1000 / u64::try_from(begin.elapsed().as_nanos()).unwrap())
         })
     };
-    let (cpu, permille) = used(&Limits { cpus: ".5".parse().ok(), ..Limits::default() });
-    // A period may be over-used by a tick, and begins anew at the start.
-    assert!((200..620).contains(&permille), "{permille} ‰ of the time: {cpu:?}");
-    assert!(cpu.throttled_periods >= 5 && cpu.throttled_ns > 100_000_000, "{cpu:?}");
-    let (cpu, free) = used(&Limits::default());
-    assert!(free > permille && cpu.throttled_periods == 0, "{free} ‰ without a limit, {permille} ‰ with: {cpu:?}");
+    // A busy machine gives less than half a processor even without a limit, and then there is nothing to see: again.
+    until("half a processor shows", || {
+        let (limited, permille) = used(&Limits { cpus: ".5".parse().ok(), ..Limits::default() });
+        // A period may be over-used by a tick, and begins anew at the start.
+        assert!(permille < 620, "{permille} ‰ of the time: {limited:?}");
+        let (free, more) = used(&Limits::default());
+        assert_eq!(free.throttled_periods, 0);
+        let shows = permille > 300 && more > permille * 5 / 4;
+        (shows && limited.throttled_periods >= 5 && limited.throttled_ns > 100_000_000).then_some(())
+    });
 }
 
 /// A disk to write to: the machine's own; on the host a file on what `/` is on. Its numbers, and what to write to.

@@ -3,15 +3,15 @@
 //! Its kernel is another one than the host's, so cgroup v2 with all its controllers, modules and block devices are there whatever
 //! the host has. Its root is the host's, read-only (hostfs); its init is a program of the caller.
 //!
-//! A test says [`crate::Need::Machine`], and runs twice: on this host, and as `machine::NAME` in there ([`tests`]). All of
+//! A test says [`crate::Need::Machine`], and runs twice: on this host, and as `machine::NAME` in there (`tests.rs`). All of
 //! the tests in there share one boot.
 //!
 //! | where | what runs |
 //! |---|---|
 //! | `cargo test` | the runner; parses result lines |
 //! | a fake host, as for any test | [`Machine::command`]: the kernel; what it prints is passed on |
-//! | the machine, PID 1 | [`init`]: mounts, modules; reaps; switches off |
-//! | the machine | [`tests`]: each test in a fake host of its own, a result line for each |
+//! | the machine, PID 1 | `init.rs`: mounts, modules; reaps; switches off |
+//! | the machine | `tests.rs`: each test in a fake host of its own, a result line for each |
 //!
 //! Source: Documentation/virt/uml/user_mode_linux_howto_v2.rst.
 
