@@ -45,23 +45,52 @@ impl Overlay {
     /// # Errors
     /// [`Error::Overlay`], [`Error::Path`], [`Error::Nul`].
     pub fn prepare(layers: &Layers<'_>, at: &Path) -> Result<Self, Error> {
-        Self::prepare_with(layers, at, set_lower)
+        match Self::prepare_with(layers, at, |context| set_lower(context, layers)) {
+            // Before Linux 6.5 the option for one layer is taken like any other, and then the whole mount is refused. A newer
+            // kernel has words for what else it may be.
+            Err(Error::Overlay { errno: Errno::EINVAL, kernel: None, .. }) => Self::prepare_as_before_6_5(layers, at),
+            result => result,
+        }
     }
 
     /// The same in the way of Linux before 6.5, which [`Overlay::prepare`] falls back to: public so that a test on a newer
     /// kernel can show that it works.
     ///
+    /// All the layers go into one string, and 255 bytes do not hold many paths. So each layer is opened, and named by the
+    /// number of its descriptor: from within /proc/self/fd that is a path of two characters, and about 80 of them fit. The
+    /// names are looked up when the mount is made: until then the working directory has to stay there.
+    ///
     /// # Errors
     /// As [`Overlay::prepare`]; ENAMETOOLONG above about 80 layers.
     pub fn prepare_as_before_6_5(layers: &Layers<'_>, at: &Path) -> Result<Self, Error> {
-        Self::prepare_with(layers, at, set_lower_in_one_string)
+        let refused = |errno| refusal(layers, errno, None);
+        let opened: Vec<OwnedFd> =
+            layers.lower.iter().rev().map(|layer| open_layer(layer)).collect::<Result<_, _>>()?;
+        let names: Vec<String> = opened.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+        let names = names.join(":");
+        if names.len() > LONGEST {
+            return Err(refused(Errno::ENAMETOOLONG));
+        }
+        let names = CString::new(names).expect("numbers and colons hold no zero byte");
+        let here = open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(refused)?;
+        chdir(c"/proc/self/fd").map_err(refused)?;
+        let result = Self::prepare_with(layers, at, |context| {
+            context.set(c"lowerdir", &names).map_err(|errno| refusal(layers, errno, Some(context)))
+        });
+        fchdir(here).map_err(refused)?;
+        result
     }
 
-    fn prepare_with(layers: &Layers<'_>, at: &Path, set_lower: SetLower) -> Result<Self, Error> {
+    fn prepare_with(
+        layers: &Layers<'_>,
+        at: &Path,
+        set_lower: impl FnOnce(&FsContext) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let at = c_string(at)?;
         let context = FsContext::open(c"overlay").map_err(|errno| refusal(layers, errno, None))?;
-        set_lower(&context, layers)?;
-        set_upper(&context, layers)?;
+        set_lower(&context)?;
+        // Kept open until the mount is made: a path that is named by a descriptor is looked up only then.
+        let _named = set_upper(&context, layers)?;
         let mount = context.mount(0).map_err(|errno| refusal(layers, errno, Some(&context)))?;
         Ok(Self { mount, at })
     }
@@ -85,10 +114,8 @@ impl AsFd for Overlay {
     }
 }
 
-type SetLower = fn(&FsContext, &Layers<'_>) -> Result<(), Error>;
-
 // ANCHOR: configure
-fn set_upper(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
+fn set_upper(context: &FsContext, layers: &Layers<'_>) -> Result<[Named; 2], Error> {
     let refused = |errno| refusal(layers, errno, Some(context));
     context.set(c"source", c"overlay").map_err(refused)?;
     let upper = Named::new(layers.upper)?;
@@ -101,39 +128,15 @@ fn set_upper(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
     if layers.userxattr {
         context.set_flag(c"userxattr").map_err(refused)?;
     }
-    Ok(())
+    Ok([upper, work])
 }
 
 /// The kernel wants the topmost layer first.
 fn set_lower(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
-    for (index, layer) in layers.lower.iter().rev().enumerate() {
-        match context.set(c"lowerdir+", &Named::new(layer)?.name) {
-            // Before Linux 6.5 all the layers go into one string.
-            Err(Errno::EINVAL) if index == 0 => return set_lower_in_one_string(context, layers),
-            result => result.map_err(|errno| refusal(layers, errno, Some(context)))?,
-        }
-    }
-    Ok(())
+    let refused = |errno| refusal(layers, errno, Some(context));
+    layers.lower.iter().rev().try_for_each(|layer| context.set(c"lowerdir+", &Named::new(layer)?.name).map_err(refused))
 }
 // ANCHOR_END: configure
-
-/// 255 bytes do not hold many paths. So each layer is opened, and named by the number of its descriptor: from within
-/// /proc/self/fd that is a path of two characters, and about 80 of them fit.
-fn set_lower_in_one_string(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
-    let refused = |errno| refusal(layers, errno, Some(context));
-    let opened: Vec<OwnedFd> = layers.lower.iter().rev().map(|layer| open_layer(layer)).collect::<Result<_, _>>()?;
-    let names: Vec<String> = opened.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
-    let names = names.join(":");
-    if names.len() > LONGEST {
-        return Err(refused(Errno::ENAMETOOLONG));
-    }
-    let names = CString::new(names).expect("numbers and colons hold no zero byte");
-    let here = open(c".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(refused)?;
-    chdir(c"/proc/self/fd").map_err(refused)?;
-    let result = context.set(c"lowerdir", &names);
-    fchdir(here).map_err(refused)?;
-    result.map_err(refused)
-}
 
 /// A path that fsconfig takes: itself, or by descriptor when it is too long or holds the backslash that overlayfs takes as an escape
 /// (for some of its options). The descriptor has to live until the mount is made.

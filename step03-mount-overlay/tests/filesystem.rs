@@ -13,7 +13,7 @@ use step03_mount_overlay::{Layers, Overlay};
 use testkit::{BUSYBOX, Facts, Host, Need, Output};
 
 testkit::suite! {
-    writes_stay_above_the_lower_directory: [Need::Root, BUSYBOX],
+    writes_stay_above_the_lower_directory: [Need::Root, BUSYBOX, Need::Machine],
     two_runs_do_not_see_each_other: [Need::Root, BUSYBOX],
     nothing_stays_after_a_run: [Need::Root, BUSYBOX],
     the_mounts_are_its_own: [Need::Root, BUSYBOX],
@@ -27,8 +27,8 @@ testkit::suite! {
     a_tmpfs_has_its_size: [Need::Root, BUSYBOX],
     a_read_only_root_is_read_only: [Need::Root, BUSYBOX],
     many_layers_work: [Need::Root, BUSYBOX],
-    many_layers_work_as_before_linux_6_5: [Need::Root, BUSYBOX],
-    odd_and_long_paths_work: [Need::Root, BUSYBOX],
+    many_layers_work_as_before_linux_6_5: [Need::Root, BUSYBOX, Need::Machine],
+    odd_and_long_paths_work: [Need::Root, BUSYBOX, Need::Machine],
     the_kernels_words_explain_a_refused_overlay: [Need::Root, BUSYBOX],
     mounts_do_not_appear_on_a_host_that_shares: [Need::Root, BUSYBOX],
     mounts_on_a_volume_do_not_appear_on_the_host: [Need::Root, BUSYBOX],

@@ -17,6 +17,7 @@
 //! | [`capability`] | the five sets of capabilities, bounding to ambient |
 //! | [`seccomp`] | loading a filter of system calls |
 //! | [`syscall`] | for tests: a system call by its number, through any entry |
+//! | [`bpf`] | `bpf`: load a program, attach it to a cgroup |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -33,6 +34,8 @@ compile_error!(
 pub mod alloc;
 #[cfg(target_os = "linux")]
 pub mod arch;
+#[cfg(target_os = "linux")]
+pub mod bpf;
 #[cfg(target_os = "linux")]
 pub mod capability;
 #[cfg(target_os = "linux")]

@@ -137,6 +137,13 @@ impl Host {
         Replaced(path.into())
     }
 
+    /// The parent for this test's cgroups, as `--cgroup-parent` takes it: the one thing a test makes on the real host. It is not
+    /// made yet, and has to be gone when the test ends.
+    #[must_use]
+    pub fn cgroup_parent(&self) -> String {
+        format!("/{}", std::env::var(crate::cgroups::PARENT).unwrap_or_default())
+    }
+
     /// A command with an empty environment but for PATH, HOME and TMPDIR (in the test's folder).
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// All that a container can leave behind, as lines: mounts, network links, processes, firewall rules, files in `/run`.
+/// All that a container can leave behind, as lines: mounts, network links, processes, firewall rules, files in `/run`,
+/// and cgroups below the test's own parent ([`crate::Host::cgroup_parent`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeSet<String>);
 
@@ -21,6 +22,7 @@ impl Snapshot {
         lines.extend(links());
         lines.extend(processes());
         lines.extend(rules());
+        lines.extend(cgroups());
         walk(Path::new("/run"), &mut lines);
         Self(lines)
     }
@@ -76,6 +78,12 @@ fn rules() -> Vec<String> {
     };
     let ruleset = Command::new(nft).args(["list", "ruleset"]).output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&ruleset).lines().map(|line| format!("rule {line}")).collect()
+}
+
+fn cgroups() -> Vec<String> {
+    let parent = std::env::var(crate::cgroups::PARENT).unwrap_or_default();
+    let below = if parent.is_empty() { Vec::new() } else { crate::cgroups::below(&parent) };
+    below.iter().map(|folder| format!("cgroup {}", folder.display())).collect()
 }
 
 fn walk(folder: &Path, lines: &mut BTreeSet<String>) {

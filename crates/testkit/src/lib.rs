@@ -19,14 +19,18 @@
 //!
 //! Such a test file is its own program (`harness = false`). What a test *needs* and this machine lacks makes it
 //! `ignored`, with the reason beside its name: it is never counted as passed. After the body a leak check compares mounts, links,
-//! processes, firewall rules and `/run` with what was there before.
+//! processes, firewall rules, `/run` and the test's cgroups with what was there before.
+//!
+//! Where the host's kernel is not enough (cgroup v2 on a host with v1, block devices, modules) a test also runs in a [`machine`].
 //!
 //! The same program is the *probe* ([`probe`]): called by that name inside a container it prints what it sees, and the
 //! test compares that with what it sees from outside.
 
+mod cgroups;
 mod fixture;
 mod host;
 mod leaks;
+pub mod machine;
 pub mod probe;
 mod runner;
 mod wait;

@@ -1,8 +1,10 @@
 //! From a list of tests to fake hosts: each test is this program again, in namespaces of its own.
 
+use crate::cgroups;
 use crate::fixture::Fixture;
 use crate::host::Host;
 use crate::leaks::Snapshot;
+use crate::machine::tests as machine;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -11,7 +13,8 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getegid, geteuid};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What a test cannot do without.
@@ -25,6 +28,10 @@ pub enum Need {
     Time(Duration),
     /// A file that is made before the test, outside of the fake host.
     Fixture(&'static Fixture),
+    /// To run once more, as `machine::NAME`, in a machine with a kernel of its own and cgroup v2 ([`crate::machine`]).
+    Machine,
+    /// To run there and not on this host: for what a host may not have.
+    MachineOnly,
 }
 
 /// A static busybox: the root file system of most tests.
@@ -43,6 +50,8 @@ pub struct Test {
 
 const STAGE: &str = "TESTKIT_STAGE";
 const NAME: &str = "TESTKIT_TEST";
+/// The name of the body that boots the machine, beside those of the tests.
+const MACHINE: &str = "machine";
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the tests as cargo and nextest expect it. The first thing in a test program's `main`, which has one thread.
@@ -55,32 +64,70 @@ pub fn main(tests: &[Test]) -> ExitCode {
         Ok("host") => become_host(),
         Ok("init") => be_init(),
         Ok("body") => run_body(tests),
-        _ => libtest_mimic::run(&Arguments::from_args(), trials(tests)).exit_code(),
+        Ok("machine") => machine::be_init(),
+        Ok("machine-tests") => machine::run_all(tests),
+        _ => {
+            let arguments = Arguments::from_args();
+            let trials = trials(tests).into_iter().chain(machine_trials(tests, &arguments)).collect();
+            libtest_mimic::run(&arguments, trials).exit_code()
+        }
     }
 }
 
 fn trials(tests: &[Test]) -> Vec<Trial> {
     let sandbox = lacks_sandbox();
-    tests
-        .iter()
-        .map(|test| {
-            let (name, limit) = (test.name, time_limit(test.needs));
-            let missing = sandbox.clone().or_else(|| test.needs.iter().find_map(lacking));
-            let fixtures: Vec<&Fixture> = test.needs.iter().filter_map(fixture).collect();
-            let run = move || {
-                fixtures.iter().try_for_each(|fixture| fixture.ensure())?;
-                run_in_fake_host(name, limit)
-            };
-            let trial = Trial::test(name, run).with_ignored_flag(missing.is_some());
-            match missing {
-                Some(reason) => trial.with_kind(format!("skipped: {reason}")),
-                None => trial,
+    let trial = |test: &Test| {
+        let (name, limit) = (test.name, time_limit(test.needs));
+        let missing = sandbox.clone().or_else(|| test.needs.iter().find_map(lacking));
+        let fixtures: Vec<&Fixture> = test.needs.iter().filter_map(fixture).collect();
+        let run = move || {
+            fixtures.iter().try_for_each(|fixture| fixture.ensure())?;
+            match run_in_fake_host(name, &[], limit) {
+                (Ok(()), _) => Ok(()),
+                (Err(why), output) => Err(Failed::from(format!("{why}\n{output}"))),
             }
-        })
-        .collect()
+        };
+        or_skipped(Trial::test(name, run), missing)
+    };
+    let here = |test: &&Test| !test.needs.iter().any(|need| matches!(need, Need::MachineOnly));
+    tests.iter().filter(here).map(trial).collect()
 }
 
-fn time_limit(needs: &[Need]) -> Duration {
+/// The tests that run in the machine too: the first of them that is run boots it for all that are.
+fn machine_trials(tests: &[Test], arguments: &Arguments) -> Vec<Trial> {
+    let wanted = |test: &&Test| test.needs.iter().any(|need| matches!(need, Need::Machine | Need::MachineOnly));
+    let named = |test: &&Test| arguments.filter.as_ref().is_none_or(|filter| machine_name(test).contains(filter));
+    let all: Vec<(&'static str, Duration)> =
+        tests.iter().filter(wanted).filter(named).map(|test| (test.name, time_limit(test.needs))).collect();
+    let results = Arc::new(OnceLock::new());
+    let trial = |test: &Test| {
+        let (name, results, all) = (test.name, Arc::clone(&results), all.clone());
+        // Who is an ordinary user here is root in there.
+        let missing = lacks_sandbox()
+            .or_else(|| test.needs.iter().filter(|need| !matches!(need, Need::Root)).find_map(lacking))
+            .or_else(|| lacking(&crate::machine::KERNEL));
+        let run = move || match results.get_or_init(|| machine::run(&all)).get(name) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(Failed::from(why)),
+            None => Err(Failed::from("the machine was not asked for this test")),
+        };
+        or_skipped(Trial::test(machine_name(test), run), missing)
+    };
+    tests.iter().filter(wanted).map(trial).collect()
+}
+
+fn machine_name(test: &Test) -> String {
+    format!("machine::{}", test.name)
+}
+
+fn or_skipped(trial: Trial, missing: Option<String>) -> Trial {
+    match missing {
+        Some(reason) => trial.with_ignored_flag(true).with_kind(format!("skipped: {reason}")),
+        None => trial,
+    }
+}
+
+pub(crate) fn time_limit(needs: &[Need]) -> Duration {
     needs.iter().find_map(|need| if let Need::Time(limit) = need { Some(*limit) } else { None }).unwrap_or(TIME_LIMIT)
 }
 
@@ -114,43 +161,53 @@ pub(crate) fn find_program(program: &str) -> Option<std::path::PathBuf> {
     folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
-fn myself(stage: &str) -> Command {
+pub(crate) fn myself(stage: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.env(STAGE, stage);
     command
 }
 
-fn run_in_fake_host(name: &str, limit: Duration) -> Result<(), Failed> {
-    let mut child = myself("host")
+/// Runs the body `name` in a fake host: how it ended, and what it said.
+pub(crate) fn run_in_fake_host(
+    name: &str,
+    environment: &[(&str, String)],
+    limit: Duration,
+) -> (Result<(), String>, String) {
+    let cgroup = cgroups::new_parent();
+    let child = myself("host")
         .env(NAME, name)
+        .env(cgroups::PARENT, &cgroup)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start the fake host: {error}"))?;
-    let mut streams: Vec<std::thread::JoinHandle<Vec<u8>>> = Vec::new();
-    streams.extend(child.stdout.take().map(collect));
-    streams.extend(child.stderr.take().map(collect));
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return (Err(format!("cannot start the fake host: {error}")), String::new()),
+    };
+    let streams = [child.stdout.take().map(collect), child.stderr.take().map(collect)];
+    let ended = wait(&mut child, limit);
+    cgroups::sweep(&cgroup);
+    let output: Vec<u8> = streams.into_iter().flatten().flat_map(|stream| stream.join().unwrap_or_default()).collect();
+    (ended, String::from_utf8_lossy(&output).into_owned())
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<(), String> {
     let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
-            break status;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(status.to_string()),
+            Ok(None) if begin.elapsed() > limit => {
+                let _ended_just_now = child.kill();
+                let _reaped = child.wait();
+                return Err(format!("took longer than {limit:?}"));
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Err(error) => return Err(error.to_string()),
         }
-        if begin.elapsed() > limit {
-            child.kill().map_err(|error| error.to_string())?;
-            break child.wait().map_err(|error| error.to_string())?;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    if status.success() {
-        return Ok(());
     }
-    let output: Vec<u8> = streams.into_iter().flat_map(|stream| stream.join().unwrap_or_default()).collect();
-    let why = match status.signal() {
-        Some(9) => format!("took longer than {limit:?}"),
-        _ => status.to_string(),
-    };
-    Err(format!("{why}\n{}", String::from_utf8_lossy(&output)).into())
 }
 
 fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
@@ -215,6 +272,9 @@ fn be_init() -> ExitCode {
 /// Stage 3: the test, and the leak check after it.
 fn run_body(tests: &[Test]) -> ExitCode {
     let name = std::env::var(NAME).expect("the runner names the test");
+    if name == MACHINE {
+        return machine::boot(&Host::new());
+    }
     let test = tests.iter().find(|test| test.name == name).expect("the runner names a test of this program");
     let host = Host::new();
     let before = Snapshot::take();

@@ -1,0 +1,57 @@
+//! Cgroups are no namespace's own: a test makes them on the real host, below a parent that is the test's alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The variable that carries the parent's name from the runner to the test.
+pub(crate) const PARENT: &str = "TESTKIT_CGROUP";
+
+/// A name that no other test of this machine has: the processes of tests count from 1 each.
+pub(crate) fn new_parent() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("tara-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The directories of `parent` and below it, in every tree that is mounted.
+pub(crate) fn below(parent: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for root in mount_points() {
+        collect(&root.join(parent), &mut found);
+    }
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    if !folder.is_dir() {
+        return;
+    }
+    found.push(folder.to_owned());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), found);
+        }
+    }
+}
+
+fn mount_points() -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
+    table.lines().filter(is_cgroup).filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
+}
+
+/// Removes what a test that failed or took too long left: its processes are gone with its PID namespace.
+pub(crate) fn sweep(parent: &str) {
+    let begin = Instant::now();
+    loop {
+        let left = below(parent);
+        if left.is_empty() || begin.elapsed() > Duration::from_secs(2) {
+            return;
+        }
+        for folder in left.iter().rev() {
+            let _busy_for_a_moment = fs::remove_dir(folder);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,111 @@
+//! The tests of this program, again, inside the machine.
+
+use super::{Machine, init};
+use crate::Test;
+use crate::host::Host;
+use crate::runner::{myself, run_in_fake_host, time_limit};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// The names of the tests, and the word that begins each of our lines on the console: what a test prints is not ours.
+const NAMES: &str = "TESTKIT_TESTS";
+const NONCE: &str = "TESTKIT_NONCE";
+/// What a machine needs besides its tests.
+const BOOT: Duration = Duration::from_secs(30);
+
+/// How each test ended; in `Err` is what it said.
+pub(crate) type Results = BTreeMap<String, Result<(), String>>;
+
+/// Boots one machine for all the tests, and waits for their results. For the runner.
+pub(crate) fn run(tests: &[(&str, Duration)]) -> Results {
+    let nonce = nonce();
+    let names: Vec<&str> = tests.iter().map(|(name, _)| *name).collect();
+    let limit = BOOT + tests.iter().map(|(_, limit)| *limit).sum::<Duration>();
+    let environment = [(NAMES, names.join(",")), (NONCE, nonce.clone())];
+    let (ended, console) = run_in_fake_host("machine", &environment, limit);
+    let mut results = parse(&console, &nonce);
+    for name in names {
+        let why = || format!("the machine gave no result; it ended as {ended:?}, its console:\n{console}");
+        results.entry(name.to_owned()).or_insert_with(|| Err(why()));
+    }
+    results
+}
+
+fn nonce() -> String {
+    let mut bytes = [0; 8];
+    sys::process::random(&mut bytes).expect("random bytes");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Result lines: `NONCE ok NAME`, or `NONCE failed NAME` after lines `NONCE | …` of what it said.
+fn parse(console: &str, nonce: &str) -> Results {
+    let mut results = Results::new();
+    let mut said = String::new();
+    for line in console.lines() {
+        let Some((_, line)) = line.split_once(nonce) else { continue };
+        match line.trim().split_once(' ') {
+            Some(("ok", name)) => drop(results.insert(name.to_owned(), Ok(()))),
+            Some(("failed", name)) => drop(results.insert(name.to_owned(), Err(std::mem::take(&mut said)))),
+            Some(("|", text)) => said.extend([text, "\n"]),
+            _ => {}
+        }
+    }
+    results
+}
+
+/// Stage 1, the body in a fake host of the real host: boots, and passes the console on.
+pub(crate) fn boot(host: &Host) -> ExitCode {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let (names, nonce) = (variable(NAMES), variable(NONCE));
+    let environment = [("TESTKIT_STAGE", "machine"), (NAMES, &names), (NONCE, &nonce)];
+    let program = std::fs::read_link("/proc/self/exe").expect("this program's path");
+    let mut command = Machine::default().command(&host.folder("machine"), &program, &environment);
+    let mut machine = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("linux.uml");
+    for line in BufReader::new(machine.stdout.take().expect("a pipe")).lines() {
+        println!("{}", line.unwrap_or_default().trim_end_matches('\r'));
+    }
+    // Switched off, the kernel ends with 0; what a test said is in its line.
+    let status = machine.wait().expect("the machine's end");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Stage 2, PID 1 in the machine.
+pub(crate) fn be_init() -> ! {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    init::run(myself("machine-tests").env("PATH", path).stdin(Stdio::null()))
+}
+
+/// Stage 3, in the machine: every test in a fake host of its own, as outside.
+pub(crate) fn run_all(tests: &[Test]) -> ExitCode {
+    let names = std::env::var(NAMES).unwrap_or_default();
+    let nonce = std::env::var(NONCE).unwrap_or_default();
+    for name in names.split(',') {
+        let limit = tests.iter().find(|test| test.name == name).map_or(BOOT, |test| time_limit(test.needs));
+        let begin = Instant::now();
+        let (result, output) = run_in_fake_host(name, &[], limit);
+        match result {
+            Ok(()) => println!("{nonce} ok {name}"),
+            Err(why) => {
+                let why = format!("after {:?}: {why}\n{output}", begin.elapsed());
+                why.lines().for_each(|line| println!("{nonce} | {line}"));
+                println!("{nonce} failed {name}");
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod self_check {
+    use super::*;
+
+    #[test]
+    fn only_lines_with_the_nonce_count() {
+        let console = "Linux\r\nok b\nn1 ok a\r\nfff n2 ok b\nn1 | why\nn1 | and how\nn1 failed c\n";
+        let results = parse(console, "n1");
+        assert_eq!(results.keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(results["c"], Err("why\nand how\n".to_owned()));
+    }
+}
