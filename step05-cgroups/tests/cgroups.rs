@@ -16,6 +16,9 @@ use step05_cgroups::{
 };
 use testkit::{BUSYBOX, Host, Need, Output, until};
 
+/// For what has to be tried again on a busy machine.
+const LONG: Need = Need::Time(Duration::from_secs(120));
+
 testkit::suite! {
     the_process_is_born_inside: [Need::Root, BUSYBOX, Need::Machine],
     only_the_needed_directories_are_made: [Need::Root, Need::Machine],
@@ -23,7 +26,7 @@ testkit::suite! {
     memory_at_its_limit_is_not_exceeded: [Need::Root, BUSYBOX, Need::Machine],
     a_fork_bomb_stops_at_its_limit_while_the_host_forks_on: [Need::Root, BUSYBOX, Need::Machine],
     without_a_limit_the_same_fork_bomb_goes_off: [Need::Root, BUSYBOX, Need::Machine],
-    half_a_processor_does_half_the_work: [Need::Root, BUSYBOX, Need::Machine],
+    half_a_processor_does_half_the_work: [Need::Root, BUSYBOX, Need::Machine, LONG],
     writes_to_a_disk_keep_to_their_rate: [Need::Root, BUSYBOX, Need::Machine],
     the_processor_is_the_chosen_one: [Need::Root, BUSYBOX],
     a_disk_cannot_be_opened_and_null_can: [Need::Root, BUSYBOX, Need::Machine],
@@ -217,15 +220,16 @@ fn half_a_processor_does_half_the_work(host: &Host) {
         })
     };
     // A busy machine gives less than half a processor even without a limit, and then there is nothing to see: again.
-    until("half a processor shows", || {
+    let shows = || {
         let (limited, permille) = used(&Limits { cpus: ".5".parse().ok(), ..Limits::default() });
         // A period may be over-used by a tick, and begins anew at the start.
         assert!(permille < 620, "{permille} ‰ of the time: {limited:?}");
         let (free, more) = used(&Limits::default());
         assert_eq!(free.throttled_periods, 0);
-        let shows = permille > 300 && more > permille * 5 / 4;
-        (shows && limited.throttled_periods >= 5 && limited.throttled_ns > 100_000_000).then_some(())
-    });
+        let less = permille > 300 && more > permille * 5 / 4;
+        less && limited.throttled_periods >= 5 && limited.throttled_ns > 100_000_000
+    };
+    assert!((0..20).any(|_| shows()), "in twenty tries the machine had no processor to halve");
 }
 
 /// A disk to write to: the machine's own; on the host a file on what `/` is on. Its numbers, and what to write to.
