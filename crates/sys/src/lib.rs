@@ -9,6 +9,7 @@
 //! | [`failure`] | [`Failure`]: an error of a few words that costs no allocation |
 //! | [`fd`] | `close_range`, `openat2` below a root, descriptors by number |
 //! | [`mount`] | the new mount API (`fsopen` … `move_mount`), `open_tree`, `mount_setattr`, `pivot_root` |
+//! | [`netlink`] | options of netlink sockets |
 //! | [`process`] | pidfd, wait, start times, exit codes |
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
@@ -32,6 +33,7 @@ pub mod exec;
 pub mod failure;
 pub mod fd;
 pub mod mount;
+pub mod netlink;
 pub mod process;
 pub mod signal;
 pub mod terminal;

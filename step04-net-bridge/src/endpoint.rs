@@ -1,0 +1,66 @@
+//! A container's end of a network: link, addresses, published ports.
+
+use crate::networks::Joined;
+use crate::nft::{self, Published, Rules};
+use crate::ports::{Target, choose};
+use crate::{Error, Lease, Netns, PortSpec, veth};
+
+/// A container that is connected to a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network's name.
+    pub network: String,
+    /// The container's addresses in it.
+    pub lease: Lease,
+    /// The ports of the host that lead to it.
+    pub ports: Vec<Published>,
+}
+
+impl Endpoint {
+    /// Connects the namespace `netns` to the network joined, and publishes ports.
+    ///
+    /// # Errors
+    /// What the kernel refuses; [`Error::PortInUse`], [`Error::PortPublished`]. The lease stays with the container until
+    /// [`crate::Networks::leave`], and the link as long as the namespace.
+    // ANCHOR: connect
+    pub fn connect(joined: &Joined, netns: &Netns, ports: &[PortSpec]) -> Result<Self, Error> {
+        let Joined { bridge, lease } = joined;
+        veth::make(bridge, lease, netns)?;
+        netns.within(|| veth::configure(bridge, lease))?;
+        Self::publish(joined, ports)
+    }
+    // ANCHOR_END: connect
+
+    /// The part that is the host's alone.
+    pub(crate) fn publish(joined: &Joined, specs: &[PortSpec]) -> Result<Self, Error> {
+        const ATTEMPTS: usize = 16;
+        let Joined { bridge, lease } = joined;
+        if lease.mac != veth::mac(None, lease.address) {
+            nft::chosen_mac(&bridge.rules, lease.address, lease.mac, true)?;
+        }
+        let v6 = bridge.network.subnet6.map(|subnet| subnet.of_v4(lease.address));
+        let target = Target { v4: lease.address, v6 };
+        let kernel_chooses = specs.iter().any(|spec| spec.host.as_ref().is_none_or(|host| host.len() > 1));
+        for attempt in 1.. {
+            let ports = choose(specs, target)?;
+            match nft::add_ports(&bridge.rules, &lease.id, &ports) {
+                // The kernel does not know which ports are published when it chooses one that is free.
+                Err(Error::PortPublished { .. }) if kernel_chooses && attempt < ATTEMPTS => {}
+                result => return result.map(|()| Self::new(bridge.network().name.clone(), lease.clone(), ports)),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn new(network: String, lease: Lease, ports: Vec<Published>) -> Self {
+        Self { network, lease, ports }
+    }
+
+    /// Publishes its ports no longer; what of it is already gone is no error.
+    ///
+    /// # Errors
+    /// When nf_tables refuses.
+    pub fn unpublish(&self) -> Result<(), Error> {
+        if self.ports.is_empty() { Ok(()) } else { nft::remove_ports(&Rules::open()?, &self.ports) }
+    }
+}
