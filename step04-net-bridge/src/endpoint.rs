@@ -41,11 +41,14 @@ impl Endpoint {
         let v6 = bridge.network.subnet6.map(|subnet| subnet.of_v4(lease.address));
         let target = Target { v4: lease.address, v6 };
         let kernel_chooses = specs.iter().any(|spec| spec.host.as_ref().is_none_or(|host| host.len() > 1));
+        let mut taken = Vec::new();
         for attempt in 1.. {
-            let ports = choose(specs, target)?;
+            let ports = choose(specs, target, &taken)?;
             match nft::add_ports(&bridge.rules, &lease.id, &ports) {
                 // The kernel does not know which ports are published when it chooses one that is free.
-                Err(Error::PortPublished { .. }) if kernel_chooses && attempt < ATTEMPTS => {}
+                Err(Error::PortPublished { .. }) if kernel_chooses && attempt < ATTEMPTS => {
+                    taken = nft::published()?.into_iter().map(|(published, _)| published.port).collect();
+                }
                 result => return result.map(|()| Self::new(bridge.network().name.clone(), lease.clone(), ports)),
             }
         }

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What the names of our bridges begin with: rules know them by it.
 pub(crate) const OURS: &[u8] = b"tara";
-/// What the names of the host's ends of our veth pairs begin with.
-pub(crate) const PORTS: &[u8] = b"tv";
+/// What the names of the host's ends of our veth pairs begin with. No bridge is called so: after `tara` it has only digits of base 16.
+pub(crate) const PORTS: &[u8] = b"tarav";
 /// The network of containers that ask for none in particular.
 pub const DEFAULT: &str = "bridge";
 

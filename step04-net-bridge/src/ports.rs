@@ -108,52 +108,52 @@ pub(crate) struct Target {
     pub(crate) v6: Option<Ipv6Addr>,
 }
 
-/// Chooses ports of the host for what was asked, and makes sure that no program of the host has them.
-pub(crate) fn choose(specs: &[PortSpec], target: Target) -> Result<Vec<Published>, Error> {
-    let mut all = Vec::new();
+/// Chooses ports of the host for what was asked: none that is among `taken`, and none that a program of the host has.
+pub(crate) fn choose(specs: &[PortSpec], target: Target, taken: &[Port]) -> Result<Vec<Published>, Error> {
+    let mut all: Vec<Published> = Vec::new();
     for spec in specs {
+        let hosts = hosts(spec, target)?;
         let single = spec.container.len() == 1;
         for (index, container_port) in spec.container.clone().enumerate() {
             let candidates = match &spec.host {
-                None => 0..=0,
-                Some(range) if single => range.clone(),
-                Some(range) => range.clone().nth(index).map_or(0..=0, |port| port..=port),
+                // 0: the kernel chooses, each time another.
+                None => vec![0; 16],
+                Some(range) if single => range.clone().collect(),
+                Some(range) => range.clone().skip(index).take(1).collect(),
             };
-            all.extend(choose_one(spec, candidates, container_port, target, &all)?);
+            let is_taken = |port: &Port| taken.contains(port) || all.iter().any(|published| published.port == *port);
+            let (number, protocol) = (first_free(&candidates, spec.protocol, &hosts, is_taken)?, spec.protocol);
+            all.extend(hosts.iter().map(|(host, address)| Published {
+                port: Port { address: *host, protocol, number },
+                address: *address,
+                container_port,
+            }));
         }
     }
-    all.dedup();
     Ok(all)
 }
 
-/// The first of `candidates` that is free on every address asked for; 0 lets the kernel choose.
-fn choose_one(
-    spec: &PortSpec,
-    candidates: RangeInclusive<u16>,
-    container_port: u16,
-    target: Target,
-    chosen: &[Published],
-) -> Result<Vec<Published>, Error> {
-    let hosts = hosts(spec, target)?;
-    let mut refusal = None;
-    for number in candidates {
-        let first = Port { address: hosts[0].0, protocol: spec.protocol, number };
-        let attempt = probe(first).and_then(|number| {
-            let ports = hosts.iter().map(|(host, address)| {
-                let port = Port { address: *host, protocol: spec.protocol, number };
-                probe(port).map(|_| Published { port, address: *address, container_port })
-            });
-            ports.collect::<Result<Vec<_>, _>>()
-        });
-        match attempt {
-            Ok(ports) if chosen.iter().any(|other| ports.iter().any(|own| own.port == other.port)) => {
-                refusal.get_or_insert(Error::PortPublished { port: first, owner: None });
+/// The first of `candidates` that is free on every address asked for, or why the first was not.
+fn first_free(
+    candidates: &[u16],
+    protocol: Protocol,
+    hosts: &[(IpAddr, IpAddr)],
+    is_taken: impl Fn(&Port) -> bool,
+) -> Result<u16, Error> {
+    let attempt = |candidate: u16| {
+        let mut number = candidate;
+        for (address, _) in hosts {
+            number = probe(Port { address: *address, protocol, number })?;
+            let port = Port { address: *address, protocol, number };
+            if is_taken(&port) {
+                return Err(Error::PortPublished { port, owner: None });
             }
-            Ok(ports) => return Ok(ports),
-            Err(error) => drop(refusal.get_or_insert(error)),
         }
-    }
-    Err(refusal.unwrap_or(Error::PortInUse { port: Port { address: hosts[0].0, protocol: spec.protocol, number: 0 } }))
+        Ok(number)
+    };
+    let mut attempts = candidates.iter().map(|candidate| attempt(*candidate));
+    let first = attempts.next().expect("a range is not empty");
+    first.or_else(|error| attempts.find_map(Result::ok).ok_or(error))
 }
 
 /// Addresses of the host, and the container's address each leads to: all of both families when nobody says.
@@ -240,8 +240,8 @@ mod tests {
         let busy = busy.local_addr().unwrap().port();
         let holder = TcpListener::bind(("127.0.0.1", busy));
         let taken = spec(&format!("127.0.0.1:{busy}:80"));
-        assert_eq!(choose(&[taken], target).is_err(), holder.is_err());
-        let free = choose(&[spec("127.0.0.1::80"), spec("127.0.0.1::80")], target).unwrap();
+        assert_eq!(choose(&[taken], target, &[]).is_err(), holder.is_err());
+        let free = choose(&[spec("127.0.0.1::80"), spec("127.0.0.1::80")], target, &[]).unwrap();
         assert!(free.iter().all(|published| published.port.number != 0 && published.container_port == 80));
     }
 }

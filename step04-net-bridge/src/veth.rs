@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, AsRawFd};
 #[must_use]
 pub fn host_end(id: &str, interface: u8) -> String {
     let number = char::from_digit(u32::from(interface) % 36, 36).unwrap_or('0');
-    let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-    format!("tv{number}{short}")
+    let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(9).collect();
+    format!("tarav{number}{short}")
 }
 
 /// The group number of the host's end: the container's address, so that rules can compare the two byte by byte.
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn the_hosts_end_is_named_after_the_container() {
-        assert_eq!(host_end("0123456789abcdef", 0), "tv00123456789ab");
-        assert_eq!(host_end("0123456789abcdef", 11), "tvb0123456789ab");
+        assert_eq!(host_end("0123456789abcdef", 0), "tarav0012345678");
+        assert_eq!(host_end("0123456789abcdef", 11), "taravb012345678");
         assert!(host_end(&"f".repeat(64), 255).len() <= 15);
     }
 

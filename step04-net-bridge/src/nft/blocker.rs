@@ -53,18 +53,20 @@ impl Blocker {
 pub fn forward_blocker() -> Result<Option<Blocker>, Error> {
     let rules = Rules::open()?;
     let listing = |what| Error::kernel("list the nf_tables", what);
-    let mut chains = Vec::new();
-    rules.dump(&all(GETCHAIN), |_, body| chains.extend(read_chain(body))).map_err(listing("chains"))?;
+    let (mut chains, mut dockers) = (Vec::new(), Vec::new());
+    let mut note = |body: &[u8]| {
+        chains.extend(read_chain(body));
+        dockers.extend(attribute(body, 1).filter(|_| attribute(body, 3).as_deref() == Some("DOCKER-USER")));
+    };
+    rules.dump(&all(GETCHAIN), |_, body| note(body)).map_err(listing("chains"))?;
     let Some((number, mut blocker)) = chains.into_iter().next() else { return Ok(None) };
+    blocker.docker = dockers.contains(&blocker.table);
     let mut let_through = false;
-    rules
-        .dump(&all(GETRULE), |_, body| {
-            if body.first() == Some(&number) && attribute(body, 1).as_deref() == Some(&blocker.table) {
-                let_through |= body.windows(OURS.len()).any(|bytes| bytes == OURS);
-                blocker.docker |= attribute(body, 2).as_deref() == Some("DOCKER-USER");
-            }
-        })
-        .map_err(listing("rules"))?;
+    let mut look = |body: &[u8]| {
+        let same_table = body.first() == Some(&number) && attribute(body, 1).as_deref() == Some(&blocker.table);
+        let_through |= same_table && body.windows(OURS.len()).any(|bytes| bytes == OURS);
+    };
+    rules.dump(&all(GETRULE), |_, body| look(body)).map_err(listing("rules"))?;
     Ok(Some(blocker).filter(|_| !let_through))
 }
 

@@ -8,11 +8,11 @@
 use super::rule::{Base, Meta, Rule, Verdict, add_rule};
 use super::ruleset::{Hook, Set, add_chain, add_set, shown_as};
 use crate::Mac;
-use crate::netlink::Batch;
 use crate::netlink::nf::{Family, NEWSETELEM, header};
+use crate::netlink::{Batch, CREATE};
 use crate::network::PORTS;
 
-/// Pairs of words of which one byte is equal and the others are masked out: 4 · 256, less the zeroes that are the same.
+/// A group with all but one byte masked out, and that byte: 4 · 256 pairs, less the zeroes that are the same.
 pub(super) const EQUAL: &str = "equal_bytes";
 /// Group and hardware address of containers that were given another than the derived one.
 pub(super) const CHOSEN: &str = "chosen_macs";
@@ -23,11 +23,11 @@ const BEFORE_ALL: i32 = -300;
 
 // ANCHOR: guard
 pub(super) fn add(batch: &mut Batch) {
-    use shown_as::{DEVGROUP, ETHER_ADDR, IPV4_ADDR, fields};
-    let pair = (fields(&[IPV4_ADDR, IPV4_ADDR]), 8);
-    add_set(batch, Family::Bridge, &Set { name: EQUAL, flags: 0, key: pair, value: None });
-    let chosen = (fields(&[DEVGROUP, ETHER_ADDR]), 12);
-    add_set(batch, Family::Bridge, &Set { name: CHOSEN, flags: 0, key: chosen, value: None });
+    use shown_as::{DEVGROUP, ETHER_ADDR, INTEGER, fields};
+    let pair = Set { name: EQUAL, key: (fields(&[DEVGROUP, INTEGER]), 8), ..Set::default() };
+    let chosen = Set { name: CHOSEN, key: (fields(&[DEVGROUP, ETHER_ADDR]), 12), ..Set::default() };
+    add_set(batch, Family::Bridge, &Set { type_of: &TYPE_OF_KEY, ..pair });
+    add_set(batch, Family::Bridge, &chosen);
     add_equal_bytes(batch);
     add_chain(batch, Family::Bridge, ADDRESSES, None);
     add_chain(batch, Family::Bridge, ENTRY, Some(("filter", Hook::Prerouting, BEFORE_ALL)));
@@ -84,31 +84,41 @@ fn addresses(batch: &mut Batch) {
 
 /// Four rules, one a byte: drop when the byte at `offset` is not that of the port's group.
 fn drop_unless_own(batch: &mut Batch, chain: &str, base: Base, offset: u32, when: impl Fn(&mut Rule<'_>)) {
-    for byte in 0..4 {
-        let mut both = [0; 8];
-        (both[byte], both[byte + 4]) = (0xff, 0xff);
+    for (byte, offset) in (0..4).zip(offset..) {
+        let mut this = [0; 4];
+        this[byte] = 0xff;
         rule(batch, chain, |rule| {
             when(rule);
-            rule.meta(Meta::InGroup, 0).payload(base, offset, 4, 1).mask(0, &both);
+            rule.meta(Meta::InGroup, 0).mask(0, &this).payload(base, offset, 1, 1);
             rule.is_not_in(EQUAL, 0).verdict(Verdict::Drop);
         });
     }
 }
 // ANCHOR_END: guard
 
+/// Key: a group of which all bytes but one are masked out, and that byte.
 fn add_equal_bytes(batch: &mut Batch) {
-    batch.message(NEWSETELEM, crate::netlink::CREATE, &header(Family::Bridge), |message| {
+    batch.message(NEWSETELEM, CREATE, &header(Family::Bridge), |message| {
         message.string(1, super::TABLE).string(2, EQUAL).nest(3, |list| {
             for byte in 0..4 {
                 for value in u8::from(byte > 0)..=255 {
                     let mut key = [0; 8];
-                    (key[byte], key[byte + 4]) = (value, value);
+                    (key[byte], key[4]) = (value, value);
                     super::elements::put(list, &key, None, None, false);
                 }
             }
         });
     });
 }
+
+/// `typeof iifgroup . @nh,0,8`, as nft(8) 1.0.6 writes it beside a set: without it what `nft list ruleset` prints could not be
+/// read again, and somebody who saves all rules so would lose theirs with ours.
+const TYPE_OF_KEY: [u8; 72] = [
+    0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x03, 0x40, 0x00, 0x04, 0x0d, 0x00, 0x00, 0x00, 0x01, 0x38, 0x00, 0x0e, 0x00,
+    0x04, 0x09, 0x00, 0x00, 0x00, 0x01, 0x06, 0x00, 0x04, 0x15, 0x00, 0x00, 0x00, 0x01, 0x26, 0x00, 0x04, 0x07, 0x00,
+    0x00, 0x00, 0x01, 0x1e, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x01, 0x04, 0x00, 0x00, 0x00, 0x00, 0x02, 0x04, 0x02,
+    0x00, 0x00, 0x00, 0x03, 0x04, 0x00, 0x00, 0x00, 0x00, 0x04, 0x04, 0x08, 0x00, 0x00, 0x00,
+];
 
 fn rule(batch: &mut Batch, chain: &str, fill: impl FnOnce(&mut Rule<'_>)) {
     add_rule(batch, Family::Bridge, chain, fill);

@@ -129,15 +129,6 @@ impl Rule<'_> {
         })
     }
 
-    /// Loads `bytes`.
-    pub(super) fn load(&mut self, into: Register, bytes: &[u8]) -> &mut Self {
-        self.instruction("immediate", |immediate| {
-            immediate.big_endian(1, register(into)).nest(2, |data| {
-                data.put(DATA_VALUE, bytes);
-            });
-        })
-    }
-
     /// Goes on only if the destination is an address of this host.
     pub(super) fn to_this_host(&mut self, scratch: Register) -> &mut Self {
         const ADDRESS_TYPE: u32 = 3;

@@ -8,6 +8,7 @@ use crate::network::OURS;
 
 /// Data types as nft(8) prints them; the kernel only keeps them.
 pub(super) mod shown_as {
+    pub(in crate::nft) const INTEGER: u32 = 4;
     pub(in crate::nft) const IPV4_ADDR: u32 = 7;
     pub(in crate::nft) const IPV6_ADDR: u32 = 8;
     pub(in crate::nft) const ETHER_ADDR: u32 = 9;
@@ -66,10 +67,10 @@ pub(super) fn batch() -> Batch {
 fn sets(batch: &mut Batch) {
     use shown_as::*;
     for set in [
-        Set { name: NETWORKS, flags: 0, key: (fields(&[IFNAME, IFNAME]), 32), value: None },
-        Set { name: INTERNAL, flags: 0, key: (IFNAME, 16), value: None },
-        Set { name: SUBNETS, flags: Set::INTERVAL, key: (IPV4_ADDR, 4), value: None },
-        Set { name: SUBNETS6, flags: Set::INTERVAL, key: (IPV6_ADDR, 16), value: None },
+        Set { name: NETWORKS, key: (fields(&[IFNAME, IFNAME]), 32), ..Set::default() },
+        Set { name: INTERNAL, key: (IFNAME, 16), ..Set::default() },
+        Set { name: SUBNETS, flags: Set::INTERVAL, key: (IPV4_ADDR, 4), ..Set::default() },
+        Set { name: SUBNETS6, flags: Set::INTERVAL, key: (IPV6_ADDR, 16), ..Set::default() },
     ] {
         add_set(batch, Family::Inet, &set);
     }
@@ -77,9 +78,9 @@ fn sets(batch: &mut Batch) {
         let [exact, any] = maps(nfproto);
         let value = Some((fields(&[address, INET_SERVICE]), length + 4));
         let key = (fields(&[address, INET_PROTO, INET_SERVICE]), length + 8);
-        add_set(batch, Family::Inet, &Set { name: exact, flags: 0, key, value });
+        add_set(batch, Family::Inet, &Set { name: exact, key, value, ..Set::default() });
         let key = (fields(&[INET_PROTO, INET_SERVICE]), 8);
-        add_set(batch, Family::Inet, &Set { name: any, flags: 0, key, value });
+        add_set(batch, Family::Inet, &Set { name: any, key, value, ..Set::default() });
     }
 }
 
@@ -205,12 +206,15 @@ pub(super) fn add_chain(batch: &mut Batch, family: Family, name: &str, base: Opt
 }
 
 /// A set, or with a value a map.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Set {
     pub(super) name: &'static str,
     pub(super) flags: u32,
     /// How it is shown, and how many bytes it has.
     pub(super) key: (u32, u32),
     pub(super) value: Option<(u32, u32)>,
+    /// What nft(8) has to know to print the key, where its type does not say it.
+    pub(super) type_of: &'static [u8],
 }
 
 impl Set {
@@ -221,12 +225,17 @@ impl Set {
 
 pub(super) fn add_set(batch: &mut Batch, family: Family, set: &Set) {
     const ID: u16 = 10;
+    const USERDATA: u16 = 13;
     let flags = set.flags | if set.value.is_some() { Set::MAP } else { 0 };
     batch.message(NEWSET, CREATE, &header(family), |message| {
         message.string(1, super::TABLE).string(2, set.name).big_endian(3, flags);
         message.big_endian(4, set.key.0).big_endian(5, set.key.1).big_endian(ID, 1);
         if let Some((shown_as, length)) = set.value {
             message.big_endian(6, shown_as).big_endian(7, length);
+        }
+        // Numbers in it are in the byte order of the machine it was recorded on.
+        if !set.type_of.is_empty() && cfg!(target_endian = "little") {
+            message.put(USERDATA, set.type_of);
         }
     });
 }
