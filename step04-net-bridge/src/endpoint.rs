@@ -27,7 +27,9 @@ impl Endpoint {
         let Joined { bridge, lease } = joined;
         veth::make(bridge, lease, netns)?;
         netns.within(|| veth::configure(bridge, lease))?;
-        Self::publish(joined, ports)
+        let endpoint = Self::publish(joined, ports)?;
+        veth::wait_until_forwarding(bridge, lease)?;
+        Ok(endpoint)
     }
     // ANCHOR_END: connect
 
@@ -66,4 +68,33 @@ impl Endpoint {
     pub fn unpublish(&self) -> Result<(), Error> {
         if self.ports.is_empty() { Ok(()) } else { nft::remove_ports(&Rules::open()?, &self.ports) }
     }
+
+    /// The same, for a process that is about to end.
+    ///
+    /// To close the connection to nf_tables after something was removed takes up to 12 ms: the kernel waits until nobody can be
+    /// looking at it any more (`nft_rcv_nl_event`). Whoever waits for our end would wait for that too. So a child, with nothing
+    /// else open, holds the connection for a moment longer than we live.
+    ///
+    /// # Errors
+    /// As [`Endpoint::unpublish`].
+    pub fn unpublish_and_end(&self) -> Result<(), Error> {
+        if self.ports.is_empty() {
+            return Ok(());
+        }
+        let rules = Rules::open()?;
+        nft::remove_ports(&rules, &self.ports)?;
+        // EBUSY, where there is a second thread: then it takes its time.
+        let _holder = sys::clone::fork(|| hold(&rules));
+        Ok(())
+    }
+}
+
+/// The child: only the socket stays open, so that no pipe and no lock of the parent outlives it.
+fn hold(rules: &Rules) -> u8 {
+    let sleep_and_end = |()| {
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        sys::process::exit_now(0)
+    };
+    let held = sys::fd::dup_onto(rules, 0).and_then(|()| sys::fd::close_from_and(1, (), sleep_and_end));
+    u8::from(held.is_err())
 }

@@ -66,13 +66,18 @@ fn run(args: &Args) -> Result<u8> {
     }
     let networks = Networks::open(Path::new(NETWORKS))?;
     let settings = Settings { name: NETWORK.to_owned(), subnet: args.subnet, ..Settings::default() };
-    let id = format!("{:012x}", std::process::id());
-    let result =
-        connect(&networks, &settings, &id, args).and_then(|(netns, endpoint)| run_in(args, Some((netns, endpoint))));
+    let id = new_id()?;
+    let result = connect(&networks, &settings, &id, args).and_then(|network| run_in(args, Some(network)));
     // Also after a failure. The link has gone with its namespace; the bridge goes when nobody is left on it.
     networks.reclaim(&id)?;
     let _somebody_else_uses_it = networks.remove(NETWORK);
     result
+}
+
+fn new_id() -> Result<String> {
+    let mut bytes = [0; 6];
+    sys::process::random(&mut bytes).context("random bytes for an id")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// An address and a way out, before there is a process.

@@ -2,11 +2,13 @@
 
 use crate::bridge::{Bridge, without_link_local};
 use crate::netlink::rt::{self, DELLINK, NEWLINK, link};
-use crate::netlink::{Batch, CREATE, EXCLUSIVE, Refusal, Socket};
+use crate::netlink::{Batch, CREATE, EXCLUSIVE, Refusal, Socket, find};
 use crate::{Error, Lease, Mac, Netns, sysctl};
 use nix::errno::Errno;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The name of the host's end: which of the container's links it is (one digit or letter), and the beginning of the container's id.
 #[must_use]
@@ -46,7 +48,15 @@ pub(crate) fn make(bridge: &Bridge, lease: &Lease, netns: &Netns) -> Result<(), 
         // Then a container's packet to its own published port is turned around on the bridge, and leaves where it came in.
         hairpin(&mut batch, &name);
     }
-    bridge.route.request(batch.acknowledge()).map_err(Error::kernel("make the veth pair", name))
+    match bridge.route.request(batch.acknowledge()) {
+        // The container was restarted, and the kernel is still taking its last namespace apart.
+        Err(Refusal { errno: Errno::EEXIST, .. }) => {
+            remove(&lease.id, lease.interface)?;
+            bridge.route.request(&batch)
+        }
+        result => result,
+    }
+    .map_err(Error::kernel("make the veth pair", name))
 }
 // ANCHOR_END: pair
 
@@ -97,6 +107,34 @@ pub(crate) fn configure(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
     route.request(batch.acknowledge()).map_err(Error::kernel("configure the container's link", &name))
 }
 // ANCHOR_END: inside
+
+/// Waits until the bridge takes packets from the port.
+///
+/// The kernel tells the bridge that the other end is up from a worker of its own (linkwatch), so a moment later. What the container
+/// sends before is lost, and asked for again only after a second. Without news the container starts all the same.
+// ANCHOR: forwarding
+pub(crate) fn wait_until_forwarding(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
+    const AT_MOST: Duration = Duration::from_secs(2);
+    let name = host_end(&lease.id, lease.interface);
+    let (begin, mut pause) = (Instant::now(), Duration::from_micros(20));
+    while !is_forwarding(bridge, &name)? && begin.elapsed() < AT_MOST {
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(2));
+    }
+    Ok(())
+}
+// ANCHOR_END: forwarding
+
+fn is_forwarding(bridge: &Bridge, name: &str) -> Result<bool, Error> {
+    const FORWARDING: &[u8] = &[3];
+    let mut forwarding = false;
+    let port_state = |body: &[u8]| {
+        let info = find(body.get(16..)?, link::INFO)?;
+        Some(find(find(info, link::INFO_PORT_DATA)?, link::PORT_STATE)? == FORWARDING)
+    };
+    let asked = bridge.route.dump(&rt::ask_for_link(name), |_, body| forwarding = port_state(body).unwrap_or(true));
+    asked.map(|()| forwarding).map_err(Error::kernel("ask for the state of the veth pair", name))
+}
 
 /// Removes the pair by the host's end, for a container that lives on or whose end nobody saw. None there is as good.
 pub(crate) fn remove(id: &str, interface: u8) -> Result<(), Error> {

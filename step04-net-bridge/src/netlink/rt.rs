@@ -33,6 +33,8 @@ pub(crate) mod link {
     pub(crate) const PEER: u16 = 1;
     /// Within [`INFO_DATA`] of a bridge.
     pub(crate) const MULTICAST_SNOOPING: u16 = 23;
+    /// Within [`INFO_PORT_DATA`] of a bridge's port: 3 is forwarding.
+    pub(crate) const PORT_STATE: u16 = 1;
     /// Within [`INFO_PORT_DATA`] of a bridge's port: what came in may go out again by the same port.
     pub(crate) const PORT_HAIRPIN: u16 = 4;
     /// Within the family IPv6 of [`AF_SPEC`].

@@ -21,9 +21,16 @@ use crate::Error;
 use crate::netlink::nf::{DELTABLE, Family, GETTABLE, header};
 use crate::netlink::{Batch, Refusal, Socket};
 use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The name of our tables.
 pub(crate) const TABLE: &str = "tara";
+
+impl AsFd for Rules {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
 
 /// A connection to nf_tables in the network namespace of whoever opened it.
 #[derive(Debug)]
