@@ -149,7 +149,7 @@ fn connect(
     veth::configure(&joined.bridge, &joined.lease)?;
     host.enter().map_err(|failure| Error::errno("go back to the network namespace of", "the host")(failure.errno))?;
     let endpoint = Endpoint::publish(&joined, ports)?;
-    veth::wait_until_forwarding(&joined.bridge, &joined.lease)?;
+    veth::wait_until_operational(&joined.bridge, &joined.lease)?;
     gate.open()?;
     Ok(endpoint)
 }

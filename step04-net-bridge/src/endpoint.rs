@@ -28,7 +28,7 @@ impl Endpoint {
         veth::make(bridge, lease, netns)?;
         netns.within(|| veth::configure(bridge, lease))?;
         let endpoint = Self::publish(joined, ports)?;
-        veth::wait_until_forwarding(bridge, lease)?;
+        veth::wait_until_operational(bridge, lease)?;
         Ok(endpoint)
     }
     // ANCHOR_END: connect

@@ -15,6 +15,7 @@
 //! | [`Endpoint`] | a container connected; [`Connecting`] does it beside everything else |
 //! | [`PortSpec`] | docker's words for ports |
 //! | [`resolv`] | `/etc/resolv.conf`, `/etc/hosts`, `/etc/hostname` |
+//! | [`dns`] | names of containers, for containers |
 
 //!
 //! ```no_run
@@ -34,6 +35,7 @@
 mod address;
 mod bridge;
 mod connecting;
+pub mod dns;
 mod endpoint;
 mod error;
 mod host;

@@ -108,32 +108,33 @@ pub(crate) fn configure(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
 }
 // ANCHOR_END: inside
 
-/// Waits until the bridge takes packets from the port.
+/// Waits until packets pass.
 ///
-/// The kernel tells the bridge that the other end is up from a worker of its own (linkwatch), so a moment later. What the container
-/// sends before is lost, and asked for again only after a second. Without news the container starts all the same.
-// ANCHOR: forwarding
-pub(crate) fn wait_until_forwarding(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
+/// That the container's end is up reaches the host's end, and then the bridge, by a worker of the kernel (linkwatch), so a moment
+/// later: until then they drop what they are to send. What is lost is asked for again only after a second. Without news
+/// the container starts all the same.
+// ANCHOR: operational
+pub(crate) fn wait_until_operational(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
     const AT_MOST: Duration = Duration::from_secs(2);
-    let name = host_end(&lease.id, lease.interface);
-    let (begin, mut pause) = (Instant::now(), Duration::from_micros(20));
-    while !is_forwarding(bridge, &name)? && begin.elapsed() < AT_MOST {
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(2));
+    let begin = Instant::now();
+    for name in [&host_end(&lease.id, lease.interface), &bridge.network.bridge] {
+        let mut pause = Duration::from_micros(20);
+        while !is_operational(bridge, name)? && begin.elapsed() < AT_MOST {
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(2));
+        }
     }
     Ok(())
 }
-// ANCHOR_END: forwarding
+// ANCHOR_END: operational
 
-fn is_forwarding(bridge: &Bridge, name: &str) -> Result<bool, Error> {
-    const FORWARDING: &[u8] = &[3];
-    let mut forwarding = false;
-    let port_state = |body: &[u8]| {
-        let info = find(body.get(16..)?, link::INFO)?;
-        Some(find(find(info, link::INFO_PORT_DATA)?, link::PORT_STATE)? == FORWARDING)
-    };
-    let asked = bridge.route.dump(&rt::ask_for_link(name), |_, body| forwarding = port_state(body).unwrap_or(true));
-    asked.map(|()| forwarding).map_err(Error::kernel("ask for the state of the veth pair", name))
+/// Source: Documentation/networking/operstates.rst, `IF_OPER_UP`.
+fn is_operational(bridge: &Bridge, name: &str) -> Result<bool, Error> {
+    const UP: &[u8] = &[6];
+    let mut up = false;
+    let state = |body: &[u8]| find(body.get(16..)?, link::OPERATIONAL_STATE).map(|state| state == UP);
+    let asked = bridge.route.dump(&rt::ask_for_link(name), |_, body| up = state(body).unwrap_or(true));
+    asked.map(|()| up).map_err(Error::kernel("ask for the state of the link", name))
 }
 
 /// Removes the pair by the host's end, for a container that lives on or whose end nobody saw. None there is as good.

@@ -16,6 +16,7 @@ pub(crate) mod link {
     pub(crate) const ADDRESS: u16 = 1;
     pub(crate) const NAME: u16 = 3;
     pub(crate) const MASTER: u16 = 10;
+    pub(crate) const OPERATIONAL_STATE: u16 = 16;
     pub(crate) const INFO: u16 = 18;
     pub(crate) const AF_SPEC: u16 = 26;
     pub(crate) const GROUP: u16 = 27;
@@ -33,8 +34,6 @@ pub(crate) mod link {
     pub(crate) const PEER: u16 = 1;
     /// Within [`INFO_DATA`] of a bridge.
     pub(crate) const MULTICAST_SNOOPING: u16 = 23;
-    /// Within [`INFO_PORT_DATA`] of a bridge's port: 3 is forwarding.
-    pub(crate) const PORT_STATE: u16 = 1;
     /// Within [`INFO_PORT_DATA`] of a bridge's port: what came in may go out again by the same port.
     pub(crate) const PORT_HAIRPIN: u16 = 4;
     /// Within the family IPv6 of [`AF_SPEC`].

@@ -130,7 +130,7 @@ impl Rule<'_> {
     }
 
     /// Goes on only if the destination is an address of this host.
-    pub(super) fn to_this_host(&mut self, scratch: Register) -> &mut Self {
+    pub(super) fn is_to_this_host(&mut self, scratch: Register) -> &mut Self {
         const ADDRESS_TYPE: u32 = 3;
         const DESTINATION: u32 = 2;
         const RTN_LOCAL: u32 = 2;

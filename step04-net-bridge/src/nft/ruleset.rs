@@ -105,7 +105,7 @@ fn published(batch: &mut Batch) {
         });
         // Then any address of this host: key protocol, port.
         rule(batch, "published", |rule| {
-            rule.meta(Meta::Nfproto, 0).is(0, &[nfproto]).to_this_host(0);
+            rule.meta(Meta::Nfproto, 0).is(0, &[nfproto]).is_to_this_host(0);
             rule.meta(Meta::L4Proto, 0).payload(Base::Transport, 2, 2, 1);
             rule.map(any, 0, 0).destination_nat(nfproto, 0, words);
         });

@@ -14,34 +14,39 @@ use std::time::Duration;
 use step04_net_bridge::{Endpoint, Error, Netns, Networks, Protocol, Request, Settings};
 use testkit::{Host, Need};
 
-pub const NFT: Need = Need::Program("nft", "nftables");
-pub const IP: Need = Need::Program("ip", "iproute2");
+pub(crate) const NFT: Need = Need::Program("nft", "nftables");
+pub(crate) const IP: Need = Need::Program("ip", "iproute2");
 
 /// A host with networks of its own.
-pub struct Lab<'a> {
-    pub host: &'a Host,
-    pub networks: Networks,
+pub(crate) struct Lab<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) networks: Networks,
 }
 
 /// A container as far as its network goes.
-pub struct Container {
-    pub id: String,
-    pub network: String,
-    pub netns: Arc<Netns>,
-    pub endpoint: Endpoint,
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) network: String,
+    pub(crate) netns: Arc<Netns>,
+    pub(crate) endpoint: Endpoint,
 }
 
 impl<'a> Lab<'a> {
-    pub fn new(host: &'a Host) -> Self {
+    pub(crate) fn new(host: &'a Host) -> Self {
         sh("ip link set lo up");
         Self { host, networks: Networks::open(&host.path("networks")).unwrap() }
     }
 
-    pub fn connect(&self, id: &str, settings: &Settings, ports: &[&str]) -> Result<Container, Error> {
+    pub(crate) fn connect(&self, id: &str, settings: &Settings, ports: &[&str]) -> Result<Container, Error> {
         self.connect_as(&Request { id: id.to_owned(), ..Request::default() }, settings, ports)
     }
 
-    pub fn connect_as(&self, request: &Request, settings: &Settings, ports: &[&str]) -> Result<Container, Error> {
+    pub(crate) fn connect_as(
+        &self,
+        request: &Request,
+        settings: &Settings,
+        ports: &[&str],
+    ) -> Result<Container, Error> {
         let joined = self.networks.join(settings, request)?;
         let netns = Netns::create()?;
         let ports: Vec<_> = ports.iter().map(|port| port.parse()).collect::<Result<_, _>>()?;
@@ -49,16 +54,16 @@ impl<'a> Lab<'a> {
         Ok(Container { id: request.id.clone(), network: settings.name.clone(), netns: Arc::new(netns), endpoint })
     }
 
-    pub fn container(&self, id: &str, ports: &[&str]) -> Container {
+    pub(crate) fn container(&self, id: &str, ports: &[&str]) -> Container {
         self.connect(id, &Settings::default_network(), ports).unwrap()
     }
 
-    pub fn on(&self, id: &str, network: &str) -> Container {
+    pub(crate) fn on(&self, id: &str, network: &str) -> Container {
         self.connect(id, &network_called(network), &[]).unwrap()
     }
 
     /// Ends all of `containers` and removes their networks.
-    pub fn end(&self, containers: impl IntoIterator<Item = Container>) {
+    pub(crate) fn end(&self, containers: impl IntoIterator<Item = Container>) {
         let mut names = std::collections::BTreeSet::new();
         for container in containers {
             container.endpoint.unpublish().unwrap();
@@ -70,25 +75,25 @@ impl<'a> Lab<'a> {
 }
 
 impl Container {
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.endpoint.lease.address.to_string()
     }
 
-    pub fn pings(&self, address: &str) -> bool {
+    pub(crate) fn pings(&self, address: &str) -> bool {
         ping(&self.netns, address)
     }
 
-    pub fn sh(&self, script: &str) -> String {
+    pub(crate) fn sh(&self, script: &str) -> String {
         self.netns.within(|| Ok(sh(script))).unwrap()
     }
 }
 
-pub fn network_called(name: &str) -> Settings {
+pub(crate) fn network_called(name: &str) -> Settings {
     Settings { name: name.to_owned(), ..Settings::default() }
 }
 
 /// Another machine, `address`/24, on a wire to this host, which gets `gateway`; `link` is the host's end.
-pub fn machine(link: &str, gateway: &str, address: &str) -> Arc<Netns> {
+pub(crate) fn machine(link: &str, gateway: &str, address: &str) -> Arc<Netns> {
     let netns = Netns::create().unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd());
     sh(&format!("ip link add {link} type veth peer name eth0 netns {path}"));
@@ -99,12 +104,12 @@ pub fn machine(link: &str, gateway: &str, address: &str) -> Arc<Netns> {
 }
 
 /// Unplugs a machine.
-pub fn unplug(link: &str) {
+pub(crate) fn unplug(link: &str) {
     sh(&format!("ip link del {link}"));
 }
 
 /// Runs a script in the network namespace of the calling thread.
-pub fn sh(script: &str) -> String {
+pub(crate) fn sh(script: &str) -> String {
     let output =
         Command::new("/bin/sh").args(["-c", script]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -112,7 +117,7 @@ pub fn sh(script: &str) -> String {
     text(output.stdout)
 }
 
-pub fn ping(from: &Netns, address: &str) -> bool {
+pub(crate) fn ping(from: &Netns, address: &str) -> bool {
     let ping = || {
         let mut command = Command::new("busybox");
         Ok(command.args(["ping", "-c", "1", "-W", "1", "-q", address]).output().unwrap().status.success())
@@ -121,7 +126,7 @@ pub fn ping(from: &Netns, address: &str) -> bool {
 }
 
 /// A server that answers each client with its own name and the address it sees.
-pub struct Server {
+pub(crate) struct Server {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -134,7 +139,7 @@ impl Drop for Server {
 }
 
 /// A server in `netns`, or without one where the test is.
-pub fn serve(netns: Option<&Arc<Netns>>, name: &str, address: &str, protocol: Protocol) -> Server {
+pub(crate) fn serve(netns: Option<&Arc<Netns>>, name: &str, address: &str, protocol: Protocol) -> Server {
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, netns) = (stop.clone(), netns.cloned());
     let (name, address) = (name.to_owned(), address.to_owned());
@@ -181,7 +186,7 @@ fn serve_udp(name: &str, socket: &UdpSocket, stop: &AtomicBool, ready: &Ready) {
 }
 
 /// What the server at `address` says to a client in `netns`; `None` when there is no answer within a second.
-pub fn ask(netns: Option<&Netns>, address: &str, protocol: Protocol) -> Option<String> {
+pub(crate) fn ask(netns: Option<&Netns>, address: &str, protocol: Protocol) -> Option<String> {
     let address: SocketAddr = address.parse().unwrap();
     let work = || {
         Ok(match protocol {
