@@ -76,12 +76,14 @@ impl Leases {
             Some(address) => self.take_this(network, &request.id, address)?,
             None => self.take_any(network, &request.id)?,
         };
+        // What is no name would be a line of its own in the file.
+        let is_name = |name: &&String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
         let lease = Lease {
             id: request.id.clone(),
             interface: request.interface,
             address,
             mac: mac(request.mac, address),
-            names: request.names.clone(),
+            names: request.names.iter().filter(is_name).cloned().collect(),
         };
         self.write(&lease)?;
         Ok(lease)
