@@ -1,52 +1,67 @@
-//! Step 4, a network of one's own: a network namespace, a veth pair to a bridge, addresses, routes, masquerading and published
-//! ports. So far the library holds the first call of it, [`loopback_up`]; the rest comes with the next issue, and until then
-//! `tara` offers `--network none` and `--network host`.
+//! Step 4, a network of one's own.
+//!
+//! A new network namespace is empty but for `lo`, and that is down: nothing of the host is in sight, not even its abstract
+//! sockets. A *veth pair* leads out of it, to a *bridge*, which is a switch in the kernel; the host's address on the bridge is the way
+//! on to the outside, under the host's address (*masquerading*); and single ports of the host lead back in.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `netlink` | messages to the kernel, by hand |
+//! | [`Netns`] | a network namespace as a descriptor |
+//! | [`Networks`] | which networks there are: made when needed, removed when not |
+//! | `bridge`, `veth` | the links |
+//! | [`Leases`] | who has which address |
+//! | `nft` | the rules: masquerading, published ports, networks apart, nobody under a false address |
+//! | [`Endpoint`] | a container connected; [`Connecting`] does it beside everything else |
+//! | [`PortSpec`] | docker's words for ports |
+//! | [`resolv`] | `/etc/resolv.conf`, `/etc/hosts`, `/etc/hostname` |
+//! | [`dns`] | names of containers, for containers |
 
-#![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+//!
+//! ```no_run
+//! # use step04_net_bridge::{Endpoint, Netns, Networks, Request, Settings};
+//! # fn f() -> Result<(), step04_net_bridge::Error> {
+//! let networks = Networks::open("/run/tara/networks".as_ref())?;
+//! let request = Request { id: "0123456789ab".to_owned(), ..Request::default() };
+//! let joined = networks.join(&Settings::default_network(), &request)?;
+//! let netns = Netns::create()?;
+//! let endpoint = Endpoint::connect(&joined, &netns, &["8080:80".parse()?])?;
+//! // … netns.enter() in the child half …
+//! endpoint.unpublish()?;
+//! networks.leave("bridge", "0123456789ab")
+//! # }
+//! ```
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
-use std::os::fd::AsRawFd;
-use sys::{Failure, Whilst};
+mod address;
+mod bridge;
+mod connecting;
+pub mod dns;
+mod endpoint;
+mod error;
+mod host;
+mod leases;
+mod loopback;
+mod netlink;
+mod netns;
+mod network;
+mod networks;
+mod nft;
+mod ports;
+pub mod resolv;
+mod sysctl;
+mod veth;
 
-/// Sets the link `lo` up: in a new network namespace it is there, alone, and down. Child half.
-///
-/// # Errors
-/// EPERM without CAP_NET_ADMIN over the network namespace. Sources: rtnetlink(7), "RTM_NEWLINK"; netlink(7).
-pub fn loopback_up() -> Result<(), Failure<'static>> {
-    exchange().whilst("set up the link", c"lo")
-}
-
-fn exchange() -> nix::Result<()> {
-    let route = SockProtocol::NetlinkRoute;
-    let kernel = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route)?;
-    send(kernel.as_raw_fd(), &request(), MsgFlags::empty())?;
-    let mut answer = [0u8; 128];
-    recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    // After the header of 16 bytes an acknowledgement holds an errno, negative, 0 for success (netlink(7), "NLMSG_ERROR").
-    match answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
-        Some(0) => Ok(()),
-        Some(error) => Err(Errno::from_raw(-error)),
-        None => Err(Errno::EBADMSG),
-    }
-}
-
-/// `struct nlmsghdr` and `struct ifinfomsg`: link number 1, which is `lo` in every namespace, gets the flag `IFF_UP`.
-fn request() -> [u8; 32] {
-    const RTM_NEWLINK: u32 = 16;
-    const NLM_F_REQUEST_ACK: u32 = 1 | 4;
-    const IFF_UP: u32 = 1;
-    let type_and_flags = if cfg!(target_endian = "little") {
-        RTM_NEWLINK | NLM_F_REQUEST_ACK << 16
-    } else {
-        RTM_NEWLINK << 16 | NLM_F_REQUEST_ACK
-    };
-    // length, type and flags, sequence, port; family and type (any), index, flags, which flags to change
-    let words: [u32; 8] = [32, type_and_flags, 1, 0, 0, 1, IFF_UP, IFF_UP];
-    let mut bytes = [0u8; 32];
-    for (slot, byte) in bytes.iter_mut().zip(words.into_iter().flat_map(u32::to_ne_bytes)) {
-        *slot = byte;
-    }
-    bytes
-}
+pub use address::{Mac, Subnet, Subnet6};
+pub use bridge::Bridge;
+pub use connecting::{Connecting, Wired};
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use host::HostAddresses;
+pub use leases::{Lease, Leases, Request};
+pub use loopback::loopback_up;
+pub use netns::Netns;
+pub use network::{DEFAULT, Network, Settings};
+pub use networks::{Joined, Networks};
+pub use nft::{Blocker, Published, forward_blocker, published};
+pub use ports::{Port, PortSpec, Protocol};
+pub use veth::host_end;

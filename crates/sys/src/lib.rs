@@ -18,6 +18,7 @@
 //! | [`seccomp`] | loading a filter of system calls |
 //! | [`syscall`] | for tests: a system call by its number, through any entry |
 //! | [`bpf`] | `bpf`: load a program, attach it to a cgroup |
+//! | [`netlink`] | options of netlink sockets |
 //! | [`arch`] | the one place that knows about processor architectures |
 //!
 //! Everything a *child half* needs (the code between clone3 and execve) is a plain system call here: no allocation, no
@@ -48,6 +49,8 @@ pub mod failure;
 pub mod fd;
 #[cfg(target_os = "linux")]
 pub mod mount;
+#[cfg(target_os = "linux")]
+pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
