@@ -2,7 +2,8 @@
 
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::reclaim::{gone, put_to_rest, reclaim};
+use crate::trash::forgotten;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -23,6 +24,7 @@ pub enum Finding {
     Process { host_pid: i32, id: String },
     Mount { path: PathBuf },
     HalfMade { id: String },
+    Trash { path: PathBuf },
     NotRemoved { id: String, name: String },
     Abandoned { id: String, name: String },
     StaleName { name: String, id: String },
@@ -38,6 +40,7 @@ impl Finding {
                 format!("process {host_pid} of container {} has no supervisor", short(id))
             }
             Self::Mount { path } => format!("`{}` is still mounted", path.display()),
+            Self::Trash { path } => format!("`{}` was thrown away and is not removed", path.display()),
             Self::HalfMade { id } => format!("container {} is half-made", short(id)),
             Self::NotRemoved { id, name } => {
                 format!("container {} ({name}) has ended and was to be removed then", short(id))
@@ -66,6 +69,7 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(mounts(dirs));
     findings.extend(containers(dirs)?);
     findings.extend(names(dirs)?);
+    findings.extend(forgotten(dirs)?.into_iter().map(|path| Finding::Trash { path }));
     let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
     Ok(findings)
@@ -151,6 +155,7 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
     match finding {
         Finding::Process { host_pid, id } => kill_and_wait(dirs, *host_pid, id),
         Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
+        Finding::Trash { path } => fs::remove_dir_all(path).or_else(gone).context("empty the trash"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
         Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),

@@ -325,7 +325,12 @@ pub struct Alive;
 
 /// Whether somebody holds the lock of `id`; `None` when nothing of it lives.
 fn is_alive(dirs: &Dirs, id: &str) -> Option<bool> {
-    let folder = File::open(dirs.live(id)).ok()?;
+    is_locked(&dirs.live(id))
+}
+
+/// Whether somebody holds the lock of a folder; `None` when it is not there.
+pub(crate) fn is_locked(folder: &Path) -> Option<bool> {
+    let folder = File::open(folder).ok()?;
     Some(matches!(Flock::lock(folder, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK))))
 }
 

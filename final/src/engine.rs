@@ -8,6 +8,7 @@ use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments};
+use crate::trash::throw_away;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -261,7 +262,7 @@ impl Engine {
     /// After the end: `--rm` removes everything, else the record stays and says how it ended.
     pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
         if record.auto_remove {
-            reclaim(&self.dirs, &record.id, Some(lock))?;
+            throw_away(&self.dirs, &record.id, lock)?;
         } else {
             record.write_ended(&self.dirs)?;
             put_to_rest(&self.dirs, &record.id, lock)?;

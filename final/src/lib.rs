@@ -13,6 +13,7 @@
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
 //! | [`exec`] | another program in a container that runs |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
+//! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
@@ -33,3 +34,4 @@ pub mod reclaim;
 pub mod report;
 pub mod rootless;
 pub mod spec;
+pub mod trash;

@@ -48,12 +48,12 @@ pub fn put_to_rest(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
 }
 
 /// Already gone is as good as removed.
-fn gone(error: io::Error) -> io::Result<()> {
+pub(crate) fn gone(error: io::Error) -> io::Result<()> {
     if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// The names that lead to `id`: the record's, and without a record all that the folder of names has.
-fn names_of(dirs: &Dirs, id: &str) -> Vec<String> {
+pub(crate) fn names_of(dirs: &Dirs, id: &str) -> Vec<String> {
     let leads_here =
         |name: &String| fs::read_link(dirs.names().join(name)).is_ok_and(|target| target.as_os_str() == id);
     let candidates = match Record::read(dirs, id) {
