@@ -73,6 +73,16 @@ impl Engine {
         Ok(Self { dirs, store, privilege })
     }
 
+    /// Opens the engine for what only joins a container: no user namespace is made, the container's is entered later.
+    ///
+    /// # Errors
+    /// When the state directories cannot be made.
+    pub fn open_to_join(root: Option<&Path>, run: Option<&Path>) -> Result<Self> {
+        let dirs = Dirs::choose(root, run, nix::unistd::geteuid())?;
+        let store = Store::open(&dirs.root).context("cannot open the store of images")?;
+        Ok(Self { dirs, store, privilege: Privilege::of_joining() })
+    }
+
     /// Where it keeps everything.
     #[must_use]
     pub fn dirs(&self) -> &Dirs {

@@ -7,7 +7,9 @@ use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::launch::Console;
 use crate::lifecycle::not_running;
+use crate::rootless::join;
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
@@ -75,7 +77,12 @@ impl Engine {
 
     fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
         let signals = ForwardedSignals::block()?;
-        let root = open_root(pid).map_err(|_| not_running(&request.container))?;
+        let may_set_groups =
+            if self.privilege().in_user_namespace { join(&pidfd)? } else { self.privilege().has_many_users };
+        let root = open_root(pid).map_err(|error| match error.downcast_ref() {
+            Some(Errno::ENOENT | Errno::ESRCH) => not_running(&request.container),
+            _ => error,
+        })?;
         let master = request.terminal.then(|| open_terminal(root.as_fd())).transpose()?;
         let joining = Joining {
             pidfd,
@@ -84,7 +91,7 @@ impl Engine {
             no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
             workdir: workdir(request, process)?,
             user: user(request, process, root.as_fd())?,
-            may_set_groups: self.privilege().has_many_users,
+            may_set_groups,
             program: program(request, process)?,
         };
         let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;

@@ -1,9 +1,11 @@
 //! Who we are: real root, root of a user namespace, or an ordinary user who becomes the latter.
 
 use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::stat;
 use nix::unistd::{Uid, geteuid};
 use std::fs;
+use std::os::fd::AsFd;
 use step02_pid_ns::user::become_root_inside;
 
 /// What the engine may do where it runs.
@@ -31,6 +33,27 @@ impl Privilege {
         let in_user_namespace = !in_initial_user_namespace();
         Ok(Self { caller, in_user_namespace, has_many_users: !in_user_namespace || many_users() })
     }
+}
+
+impl Privilege {
+    /// What an ordinary user may do who will enter the user namespace of a container instead of making one ([`join`]).
+    #[must_use]
+    pub fn of_joining() -> Self {
+        Self { caller: geteuid(), in_user_namespace: !geteuid().is_root(), has_many_users: geteuid().is_root() }
+    }
+}
+
+/// As an ordinary user, enters the user namespace of the container whose first process `pidfd` is: a user is all-powerful in the
+/// namespaces that he owns, but not in the sister of one. Whether there are users other than root in it.
+///
+/// # Errors
+/// EPERM for a container of somebody else.
+pub fn join(pidfd: impl AsFd) -> Result<bool> {
+    if geteuid().is_root() {
+        return Ok(true);
+    }
+    setns(pidfd, CloneFlags::CLONE_NEWUSER).context("enter the user namespace of the container")?;
+    Ok(many_users())
 }
 
 /// The kernel gives the first user namespace a fixed inode. Source: include/linux/proc_ns.h, `PROC_USER_INIT_INO`.

@@ -467,6 +467,9 @@ fn an_ordinary_user_runs_containers(host: &Host) {
     assert_eq!(as_user(host, &["run", "--rm", "demo", "no-such-program"]).code, 127);
     assert_eq!(as_user(host, &["run", "--rm", "-u", "5", "demo", "true"]).code, 125);
     assert_eq!(as_user(host, &["run", "--rm", "--network", "host", "demo", "ls", "/sys"]).code, 0);
+    as_user(host, &["run", "-d", "--name", "web", "demo", "sleep", "100"]).ok();
+    assert_eq!(as_user(host, &["exec", "web", "sh", "-c", "id -u; readlink /proc/1/exe"]).ok(), "0\n/bin/busybox\n");
+    as_user(host, &["rm", "-f", "web"]).ok();
     assert_eq!(as_user(host, &["system", "check"]).ok(), "nothing is left behind\n");
     assert_eq!(fs::read_dir(host.path("run-of-user/tara/containers")).unwrap().count(), 0);
 }

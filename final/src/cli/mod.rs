@@ -113,7 +113,11 @@ impl Cli {
         if let Command::Version(version) = &self.command {
             return version.run();
         }
-        let engine = Engine::open(self.root.as_deref(), self.run_root.as_deref())?;
+        let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
+        if let Command::Exec(exec) = &self.command {
+            return exec.run(&Engine::open_to_join(root, run)?);
+        }
+        let engine = Engine::open(root, run)?;
         match &self.command {
             Command::Run(run) => run.run(&engine),
             Command::Create(create) => create.run(&engine),
