@@ -15,7 +15,7 @@ pub(crate) fn run(main: &mut Command) -> ! {
     mount_all();
     let modules = std::env::var(MODULES).unwrap_or_default();
     modules.split(',').filter(|name| !name.is_empty()).for_each(load);
-    match main.spawn() {
+    match main.env("TMPDIR", "/run").spawn() {
         Ok(child) => reap_until_it_ends(Pid::from_raw(i32::try_from(child.id()).expect("a pid"))),
         Err(error) => println!("the machine's program does not start: {error}"),
     }
@@ -30,8 +30,8 @@ fn mount_all() {
         ("proc", "/proc", ""),
         ("sysfs", "/sys", ""),
         ("cgroup2", "/sys/fs/cgroup", ""),
+        // The one place to write to. Not /tmp: the programs that are tested may be there.
         ("tmpfs", "/run", "mode=755"),
-        ("tmpfs", "/tmp", "mode=1777"),
     ];
     for (kind, at, options) in list {
         let result = mount(Some(kind), at, Some(kind), nothing, Some(options));
