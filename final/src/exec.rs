@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, chdir, setsid};
+use nix::unistd::{Pid, chdir, geteuid, setsid};
 use oci_spec::runtime::Process;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -77,8 +77,7 @@ impl Engine {
 
     fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
         let signals = ForwardedSignals::block()?;
-        let may_set_groups =
-            if self.privilege().in_user_namespace { join(&pidfd)? } else { self.privilege().has_many_users };
+        let may_set_groups = if geteuid().is_root() { self.privilege().has_many_users } else { join(&pidfd)? };
         let root = open_root(pid).map_err(|error| match error.downcast_ref() {
             Some(Errno::ENOENT | Errno::ESRCH) => not_running(&request.container),
             _ => error,

@@ -26,12 +26,18 @@ impl Privilege {
     /// Where user namespaces are forbidden, with the switch that forbids them.
     pub fn acquire() -> Result<Self> {
         let caller = geteuid();
-        if !caller.is_root() {
-            let map = become_root_inside().context("cannot run containers as an ordinary user here")?;
-            return Ok(Self { caller, in_user_namespace: true, has_many_users: map.is_full() });
+        if caller.is_root() {
+            return Ok(Self::of_root());
         }
+        let map = become_root_inside().context("cannot run containers as an ordinary user here")?;
+        Ok(Self { caller, in_user_namespace: true, has_many_users: map.is_full() })
+    }
+
+    /// Root, of the machine or of a user namespace that somebody else has made.
+    fn of_root() -> Self {
         let in_user_namespace = !in_initial_user_namespace();
-        Ok(Self { caller, in_user_namespace, has_many_users: !in_user_namespace || many_users() })
+        let has_many_users = !in_user_namespace || many_users();
+        Self { caller: geteuid(), in_user_namespace, has_many_users }
     }
 }
 
@@ -39,7 +45,10 @@ impl Privilege {
     /// What an ordinary user may do who will enter the user namespace of a container instead of making one ([`join`]).
     #[must_use]
     pub fn of_joining() -> Self {
-        Self { caller: geteuid(), in_user_namespace: !geteuid().is_root(), has_many_users: geteuid().is_root() }
+        if geteuid().is_root() {
+            return Self::of_root();
+        }
+        Self { caller: geteuid(), in_user_namespace: true, has_many_users: false }
     }
 }
 
@@ -49,9 +58,6 @@ impl Privilege {
 /// # Errors
 /// EPERM for a container of somebody else.
 pub fn join(pidfd: impl AsFd) -> Result<bool> {
-    if geteuid().is_root() {
-        return Ok(true);
-    }
     setns(pidfd, CloneFlags::CLONE_NEWUSER).context("enter the user namespace of the container")?;
     Ok(many_users())
 }
