@@ -8,6 +8,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod options;
 mod ps;
 mod rename;
 mod rm;
