@@ -133,17 +133,19 @@ impl Engine {
         // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
         let begun = self.plan(&id, None, &request.networking).begin_early();
-        match begun.and_then(|begun| self.make_and_start(request, &id, begun, &signals, say)) {
+        // A network that was begun is waited for when something fails: see [`Begun`].
+        let started = self.image(&request.image).and_then(|image| {
+            let started = begun.and_then(|begun| self.make_and_start(request, &image, &id, begun, &signals, say));
+            let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
+            started.with_context(|| format!("cannot start container `{called}`"))
+        });
+        match started {
             Ok(record) => self.end(&record, lock),
-            Err(error) => {
-                let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
-                let error = error.context(format!("cannot start container `{called}`"));
-                // What failed first is what the user has to know; what stays, `system check` names.
-                Err(match reclaim(&self.dirs, &id, Some(lock)) {
-                    Ok(()) => error,
-                    Err(leftover) => error.context(format!("{leftover:#}")),
-                })
-            }
+            // What failed first is what the user has to know; what stays, `system check` names.
+            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                Ok(()) => error,
+                Err(leftover) => error.context(format!("{leftover:#}")),
+            }),
         }
     }
 
@@ -154,14 +156,13 @@ impl Engine {
     fn make_and_start(
         &self,
         request: &RunRequest,
+        image: &Image,
         id: &str,
         begun: Option<Begun>,
         signals: &ForwardedSignals,
         say: Option<Say<'_>>,
     ) -> Result<Record> {
-        // A network that was begun is waited for when this fails: see [`Begun`].
-        let image = self.image(&request.image)?;
-        let (record, overlay) = self.make(request, &image, id)?;
+        let (record, overlay) = self.make(request, image, id)?;
         self.start_made(record, &overlay, begun, signals, say)
     }
 

@@ -49,13 +49,14 @@ struct Options {
     /// Make a small init PID 1: it reaps orphans and passes signals on.
     #[arg(long)]
     init: bool,
-    #[command(flatten)]
-    network: NetworkOptions,
     /// The image's name or id; `demo` is made on first use.
     image: String,
     /// The program and its arguments; without them the image's.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+    // Last: what follows would be under its heading in the help.
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 impl Run {
