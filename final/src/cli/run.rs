@@ -1,6 +1,6 @@
 //! `tara run`.
 
-use super::options::{FileOptions, NetworkOptions, ProcessOptions};
+use super::options::{FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions};
 use super::print;
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
@@ -59,6 +59,11 @@ struct Options {
     /// The program and its arguments; without them the image's.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+    // Last, because their headings in the help hold for what comes after them.
+    #[command(flatten)]
+    security: SecurityOptions,
+    #[command(flatten)]
+    resources: ResourceOptions,
 }
 
 impl Run {
@@ -114,6 +119,10 @@ impl Options {
                 terminal: self.process.tty,
                 read_only: self.files.read_only,
                 own_network: self.network.is_own(),
+                security: self.security.security()?,
+                resources: self.resources.resources()?,
+                cgroup_parent: self.resources.cgroup_parent.clone(),
+                no_cgroup: !self.resources.has_cgroup(),
                 ..Arguments::default()
             },
         })
