@@ -31,6 +31,7 @@ impl Engine {
         let before = record.clone();
         // What a killed supervisor left of the last run: its ports would be in the way.
         network::forget(self.dirs(), id)?;
+        State::forget(self.dirs(), id);
         let overlay = self.overlay(id, &record.layers, record.auto_remove)?;
         match self.start_made(record, &overlay, None, &signals, Some(say)) {
             Ok(record) => self.end(&record, lock).map(drop),

@@ -104,7 +104,9 @@ pub fn launch(
             let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
             // The program has its ends; with ours open the pipes would never end.
             drop(prepared);
-            tell();
+            if told.is_ok() {
+                tell();
+            }
             relay(&running, signals, stdio, log)?
         }
     };
