@@ -2,6 +2,7 @@
 
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
+use crate::network;
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::trash::{finish, forgotten};
 use anyhow::{Context, Result};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use step04_net_bridge::Lease;
 use step07_images::Store;
 
 /// One thing that should not be there, or not so.
@@ -27,6 +29,7 @@ pub enum Finding {
     Trash { path: PathBuf },
     NotRemoved { id: String, name: String },
     Abandoned { id: String, name: String },
+    Address { network: String, id: String },
     StaleName { name: String, id: String },
     Store { what: String },
 }
@@ -47,6 +50,9 @@ impl Finding {
             }
             Self::Abandoned { id, name } => {
                 format!("container {} ({name}): its supervisor died without a word about its end", short(id))
+            }
+            Self::Address { network, id } => {
+                format!("container {} has an address in the network `{network}` and is not there", short(id))
             }
             Self::StaleName { name, id } => {
                 format!("the name `{name}` leads to container {}, which is not there", short(id))
@@ -69,6 +75,7 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(mounts(dirs));
     findings.extend(containers(dirs)?);
     findings.extend(names(dirs)?);
+    findings.extend(addresses(dirs)?);
     findings.extend(forgotten(dirs)?.into_iter().map(|path| Finding::Trash { path }));
     let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
@@ -101,6 +108,17 @@ fn names(dirs: &Dirs) -> Result<Vec<Finding>> {
         (!there).then_some(Finding::StaleName { name, id })
     });
     Ok(targets.collect())
+}
+
+fn addresses(dirs: &Dirs) -> Result<Vec<Finding>> {
+    let Some(networks) = network::alive_if_any(dirs) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for network in networks.all()? {
+        let gone = |lease: &Lease| !dirs.container(&lease.id).exists() && !dirs.live(&lease.id).exists();
+        let leases = networks.leases(&network.name)?.all()?.into_iter().filter(gone);
+        found.extend(leases.map(|lease| Finding::Address { network: network.name.clone(), id: lease.id }));
+    }
+    Ok(found)
 }
 
 /// Processes that live on an overlay of ours, by their own table of mounts, and whose supervisor is dead.
@@ -158,6 +176,7 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
         Finding::Trash { path } => finish(dirs, path).context("empty the trash"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
+        Finding::Address { id, .. } => network::forget(dirs, id),
         Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),
         Finding::Store { .. } => Ok(()),
     }
@@ -194,5 +213,6 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
         let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }
+    network::forget(dirs, id)?;
     lock.map_or(Ok(()), |lock| put_to_rest(dirs, id, lock))
 }

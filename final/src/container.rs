@@ -176,6 +176,11 @@ impl Record {
 }
 
 impl State {
+    /// Forgets what a supervisor that was killed wrote down of the last run. Under the container's lock.
+    pub(crate) fn forget(dirs: &Dirs, id: &str) {
+        let _none_is_as_good = fs::remove_file(dirs.live(id).join(STATE));
+    }
+
     /// Reads what lives of `id`; `None` when its program has not begun, or nothing of it lives.
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {

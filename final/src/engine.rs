@@ -5,7 +5,7 @@ use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name,
 use crate::dirs::Dirs;
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Log;
-use crate::network::{self, Begun, Mode, Networking, Plan};
+use crate::network::{self, Begun, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
@@ -212,6 +212,7 @@ impl Engine {
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
+        network::share(&self.dirs, &mut record)?;
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
         let (spec, id) = (record.spec.clone(), record.id.clone());
@@ -308,6 +309,9 @@ impl Engine {
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
+        if request.networking.ipc == network::Other::Host {
+            share_memory_with_the_host(&mut mounts);
+        }
         mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
         mounts.push(cgroup_mount());
         if security.privileged {
@@ -397,11 +401,18 @@ fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 
+/// POSIX shared memory is files in `/dev/shm`: in the host's IPC namespace they are the host's.
+fn share_memory_with_the_host(mounts: &mut [Mount]) {
+    for mount in mounts.iter_mut().filter(|mount| mount.destination == Path::new("/dev/shm")) {
+        let options = ["rbind", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+        *mount = Mount { fs_type: "bind".into(), source: "/dev/shm".into(), options, ..mount.clone() };
+    }
+}
+
 fn hostname(request: &RunRequest, id: &str) -> String {
-    let own = || id.chars().take(12).collect();
-    let of_host = || nix::unistd::gethostname().ok()?.into_string().ok();
-    let of_host = || if request.networking.mode == Mode::Host { of_host() } else { None };
-    request.hostname.clone().or_else(of_host).unwrap_or_else(own)
+    let short = || id.chars().take(12).collect();
+    let of_host = request.networking.has_the_hosts_name().then(network::files::of_host);
+    request.hostname.clone().or(of_host).unwrap_or_else(short)
 }
 
 /// What was asked for, and what the image adds to it.

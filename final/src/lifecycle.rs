@@ -4,6 +4,7 @@ use crate::container::{Container, LastWord, Lock, Record, State, Status, find_id
 use crate::engine::{Engine, Say};
 use crate::monitor::{Failed, Task, start as start_monitor};
 use crate::names;
+use crate::network;
 use crate::reclaim::put_to_rest;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
@@ -28,12 +29,15 @@ impl Engine {
         let lock = Lock::create(self.dirs(), id)?;
         let record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
         let before = record.clone();
+        // What a killed supervisor left of the last run: its ports would be in the way.
+        network::forget(self.dirs(), id)?;
+        State::forget(self.dirs(), id);
         let overlay = self.overlay(id, &record.layers, record.auto_remove)?;
         match self.start_made(record, &overlay, None, &signals, Some(say)) {
             Ok(record) => self.end(&record, lock).map(drop),
             Err(error) => {
                 before.write(self.dirs())?;
-                crate::network::release(self.dirs(), &before)?;
+                network::forget(self.dirs(), id)?;
                 put_to_rest(self.dirs(), id, lock)?;
                 Err(error.context(format!("cannot start container `{}`", before.name)))
             }

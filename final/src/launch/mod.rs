@@ -6,13 +6,15 @@ mod prepare;
 mod privileges;
 
 use crate::monitor::{ContainerStdio as Stdio, Log, relay};
-use crate::network::{Begun, Ready};
+use crate::network::{Begun, Ready, open_namespace};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
 use step05_cgroups::Cgroup;
@@ -78,6 +80,7 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
+    let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
     let (mut told, mut host_pid) = (Ok(()), None);
     let spawned = spawn_and(
         &clone,
@@ -87,6 +90,7 @@ pub fn launch(
             told = meanwhile(pid);
         },
     );
+    drop(born_elsewhere);
     // Why there is no network says more than that the child waited for it in vain.
     let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
     let running = match spawned {
@@ -104,11 +108,32 @@ pub fn launch(
             let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
             // The program has its ends; with ours open the pipes would never end.
             drop(prepared);
-            tell();
+            if told.is_ok() {
+                tell();
+            }
             relay(&running, signals, stdio, log)?
         }
     };
     told.map(|()| status)
+}
+
+/// Children of this process are born in another PID namespace, as long as this lives. This process itself stays where it is.
+struct ChildrenIn {
+    before: OwnedFd,
+}
+
+impl ChildrenIn {
+    fn enter(other: &OwnedFd) -> Result<Self> {
+        let before = open_namespace(Path::new("/proc/self/ns/pid")).context("open our own PID namespace")?;
+        setns(other, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of another container")?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for ChildrenIn {
+    fn drop(&mut self) {
+        let _own_is_always_allowed = setns(&self.before, CloneFlags::CLONE_NEWPID);
+    }
 }
 
 fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
