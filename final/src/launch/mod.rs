@@ -41,6 +41,15 @@ pub struct Launch<'a> {
     pub privilege: crate::rootless::Privilege,
 }
 
+/// How the program ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Its exit code or signal.
+    pub status: WaitStatus,
+    /// Whether the kernel ended one of its processes for want of memory.
+    pub oom_killed: bool,
+}
+
 /// Who stays with the program, and what becomes of its output.
 pub enum Supervision<'a> {
     /// This process, at our own terminal or pipes.
@@ -60,7 +69,7 @@ pub fn launch(
     signals: &ForwardedSignals,
     supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
-) -> Result<WaitStatus> {
+) -> Result<Ended> {
     let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let mut pipes = match supervision {
@@ -68,7 +77,7 @@ pub fn launch(
         _ => None,
     };
     let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
-    let prepared = Prepared::new(&launch, network, for_program)?;
+    let mut prepared = Prepared::new(&launch, network, for_program)?;
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
@@ -85,6 +94,7 @@ pub fn launch(
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
+    let cgroup = prepared.cgroup.take();
     let status = match (supervision, console) {
         (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
         (Supervision::Foreground, None) => supervise(&running, signals)?,
@@ -96,7 +106,9 @@ pub fn launch(
             relay(&running, signals, stdio, log)?
         }
     };
-    told.map(|()| status)
+    told?;
+    let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
+    Ok(Ended { status, oom_killed })
 }
 
 /// The terminal's side of whoever shows it.
