@@ -117,13 +117,13 @@ fn a_profile_of_ones_own_is_loaded(host: &Host) {
     assert!(missing.code == 125 && missing.stderr.contains("/no/such"), "{}", missing.stderr);
 }
 
-/// What the engine still has to do after the filter is loaded are the report and execve.
+/// What the engine still has to do after the filter is loaded: the report (sendto), and execve with the search in PATH (access).
 fn a_narrow_profile_and_no_new_privileges_go_together(host: &Host) {
     let engine = Engine::with_box(host);
     let path = host.path("narrow.json");
     let calls = r#"["read","write","exit_group","execve","sendto","brk","arch_prctl","mmap","munmap","mprotect","set_tid_address",
         "set_robust_list","rseq","prlimit64","readlink","readlinkat","getrandom","uname","getuid","geteuid","getgid","getegid",
-        "getpid","getppid","close","openat","open","lseek","futex","prctl","rt_sigaction","rt_sigprocmask","fstat","newfstatat","ioctl"]"#;
+        "access","getpid","getppid","close","openat","open","lseek","futex","prctl","rt_sigaction","rt_sigprocmask","fstat","newfstatat","ioctl"]"#;
     fs::write(
         &path,
         format!(
