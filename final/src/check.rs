@@ -1,5 +1,6 @@
 //! What killed processes left behind, and containers whose record and reality disagree.
 
+use crate::cgroup;
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
 use crate::network;
@@ -191,6 +192,8 @@ fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
         return Ok(());
     }
     let _ended_already = sys::process::pidfd_send(&process, SIGKILL);
+    // Who is paused would not take it.
+    cgroup::thaw(&dirs.live(id), id)?;
     // A pidfd becomes readable when its process has ended.
     poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 5000u16)?;
     Ok(())
@@ -210,7 +213,12 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     if record.exit.is_none() {
         let state = State::read(dirs, id);
         state.as_ref().map(|state| state.signal(SIGKILL)).transpose()?;
-        let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
+        let exit = Exit {
+            code: 255,
+            started: state.map(|state| state.started),
+            finished: Timestamp::now(),
+            oom_killed: false,
+        };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }
     network::forget(dirs, id)?;

@@ -1,7 +1,7 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Log;
@@ -9,7 +9,7 @@ use crate::network::{self, Begun, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
-use crate::spec::{self, Arguments};
+use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -230,12 +230,17 @@ impl Engine {
             (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
             _ => Supervision::Foreground,
         };
-        let status = launch(what, signals, supervision, |pid| {
+        let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)
         })?;
         network::release(&self.dirs, &record)?;
-        record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
+        record.exit = Some(Exit {
+            code: code(ended.status)?,
+            started: record.started,
+            finished: Timestamp::now(),
+            oom_killed: ended.oom_killed,
+        });
         if log.is_some() && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
@@ -275,6 +280,7 @@ impl Engine {
             init: request.init,
             interactive: request.interactive,
             networking: networking(request, image),
+            security: asked(&request.arguments.security),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
@@ -345,6 +351,7 @@ impl Engine {
         match running {
             Some(Status::Running(state)) if force => {
                 state.signal(SIGKILL)?;
+                self.go_on(&record_of(&self.dirs, &id)?, &state)?;
                 self.wait_until_dead(&id)?;
             }
             Some(Status::Running(_) | Status::Starting) => {
@@ -397,6 +404,22 @@ fn cgroup_mount() -> Mount {
     }
 }
 
+/// What the record keeps of it; nothing of the default.
+fn asked(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<Asked> {
+    let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
+    let asked = || Asked {
+        cap_add: cap_add.clone(),
+        cap_drop: cap_drop.clone(),
+        privileged: *privileged,
+        options: options.clone(),
+    };
+    (!default).then(asked)
+}
+
+fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
+    Record::read(dirs, id).context("the container's record cannot be read")
+}
+
 fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
@@ -434,7 +457,7 @@ fn is_demo(reference: &str) -> bool {
 fn state_of(pid: Pid) -> Result<State> {
     // A child that we have not waited for is in /proc even when it has ended.
     let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
-    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })
+    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now(), paused: false })
 }
 
 fn code(status: WaitStatus) -> Result<u8> {

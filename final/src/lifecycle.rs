@@ -72,6 +72,7 @@ impl Engine {
         let Status::Running(state) = status else { return Ok(None) };
         let signal = record.stop_signal.as_deref().map_or(Ok(Signal::SIGTERM as i32), parse_signal)?;
         state.signal(signal)?;
+        self.go_on(&record, &state)?;
         Ok(Some(Stopping { id: record.id, state }))
     }
 
@@ -91,8 +92,9 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for a container that does not run.
     pub fn kill(&self, reference: &str, signal: i32) -> Result<()> {
-        match Container::find(self.dirs(), reference)?.status {
-            Status::Running(state) => state.signal(signal),
+        let Container { record, status } = Container::find(self.dirs(), reference)?;
+        match status {
+            Status::Running(state) => state.signal(signal).and_then(|()| self.go_on(&record, &state)),
             _ => Err(not_running(reference)),
         }
     }

@@ -42,6 +42,15 @@ pub struct Launch<'a> {
     pub privilege: crate::rootless::Privilege,
 }
 
+/// How the program ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Its exit code or signal.
+    pub status: WaitStatus,
+    /// Whether the kernel ended one of its processes for want of memory.
+    pub oom_killed: bool,
+}
+
 /// Who stays with the program, and what becomes of its output.
 pub enum Supervision<'a> {
     /// This process, at our own terminal or pipes.
@@ -61,7 +70,7 @@ pub fn launch(
     signals: &ForwardedSignals,
     supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
-) -> Result<WaitStatus> {
+) -> Result<Ended> {
     let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let mut pipes = match supervision {
@@ -101,6 +110,7 @@ pub fn launch(
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
+    let cgroup = prepared.cgroup.take();
     let status = match (supervision, console) {
         (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
         (Supervision::Foreground, None) => supervise(&running, signals)?,
@@ -114,7 +124,9 @@ pub fn launch(
             relay(&running, signals, stdio, log)?
         }
     };
-    told.map(|()| status)
+    told?;
+    let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
+    Ok(Ended { status, oom_killed })
 }
 
 /// Children of this process are born in another PID namespace, as long as this lives. This process itself stays where it is.
