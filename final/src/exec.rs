@@ -63,7 +63,7 @@ impl Engine {
     /// # Errors
     /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
-        let Container { record, status } = Container::find(self.dirs(), &request.container)?;
+        let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
         let Status::Running(state) = status else { return Err(not_running(&request.container)) };
         let pid = Pid::from_raw(state.host_pid);
         let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;

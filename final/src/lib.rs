@@ -11,6 +11,9 @@
 //! | [`launch`] | host half, one clone3, child half, supervision |
 //! | [`lifecycle`] | start, stop, kill, wait, rename |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
+//! | [`attach`] | joined with a container's program by way of its monitor |
+//! | [`upkeep`] | restart policy, log, health check: what the monitor is told to do |
+//! | [`events`] | what has happened |
 //! | [`exec`] | another program in a container that runs |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
@@ -18,11 +21,13 @@
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
 
+pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod container;
 pub mod dirs;
 pub mod engine;
+pub mod events;
 pub mod exec;
 pub mod format;
 pub mod launch;
@@ -35,3 +40,4 @@ pub mod report;
 pub mod rootless;
 pub mod spec;
 pub mod trash;
+pub mod upkeep;

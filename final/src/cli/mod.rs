@@ -1,5 +1,7 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod attach;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -50,9 +52,11 @@ enum Command {
     Restart(stop::Restart),
     Kill(kill::Kill),
     Wait(wait::Wait),
+    Attach(attach::Attach),
     Exec(exec::Exec),
     Logs(logs::Logs),
     Rename(rename::Rename),
+    Events(events::Events),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -99,7 +103,7 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
+        if matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_)) { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -127,6 +131,8 @@ impl Cli {
             Command::Restart(restart) => restart.run(&engine),
             Command::Kill(kill) => kill.run(&engine),
             Command::Wait(wait) => wait.run(&engine),
+            Command::Attach(attach) => attach.run(&engine),
+            Command::Events(events) => events.run(&engine),
             Command::Exec(exec) => exec.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),

@@ -28,7 +28,7 @@ pub(crate) struct Ps {
 impl Ps {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let mut containers = Container::all(engine.dirs())?;
-        containers.retain(|container| self.all || matches!(container.status, Status::Running(_) | Status::Starting));
+        containers.retain(|container| self.all || matches!(container.status, Status::Running(_) | Status::Starting | Status::Restarting(_)));
         print(&self.text(&containers));
         Ok(0)
     }
@@ -45,10 +45,11 @@ impl Ps {
         table(&[header].into_iter().chain(rows).collect::<Vec<_>>())
     }
 
-    fn row(&self, Container { record, status }: &Container) -> [String; 7] {
+    fn row(&self, container: &Container) -> [String; 7] {
+        let record = &container.record;
         let command = self.command(record);
         let created = ago(record.created);
-        [self.id(record), record.image.clone(), command, created, in_words(status), String::new(), record.name.clone()]
+        [self.id(record), record.image.clone(), command, created, status_in_words(container), String::new(), record.name.clone()]
     }
 
     fn id(&self, record: &Record) -> String {
@@ -75,8 +76,19 @@ pub(super) fn state(status: &Status) -> &'static str {
     match status {
         Status::Created | Status::Starting => "created",
         Status::Running(_) => "running",
+        Status::Restarting(_) => "restarting",
         Status::Exited(_) => "exited",
         Status::Abandoned(_) => "dead",
+    }
+}
+
+/// The STATUS column: what it is doing, and its health.
+pub(super) fn status_in_words(container: &Container) -> String {
+    let words = in_words(&container.status);
+    match container.health.as_ref().map(|health| health.status.as_str()) {
+        Some("starting") => format!("{words} (health: starting)"),
+        Some(health) => format!("{words} ({health})"),
+        None => words,
     }
 }
 
@@ -84,6 +96,7 @@ fn in_words(status: &Status) -> String {
     match status {
         Status::Created | Status::Starting => "Created".to_owned(),
         Status::Running(state) => format!("Up {}", since(state.started)),
+        Status::Restarting(exit) => format!("Restarting ({}) {}", exit.code, ago(exit.finished)),
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, ago(exit.finished)),
         Status::Abandoned(_) => "Dead".to_owned(),
     }

@@ -3,7 +3,9 @@
 mod files;
 mod network;
 mod process;
+mod supervision;
 
 pub(super) use files::FileOptions;
 pub(super) use network::NetworkOptions;
 pub(super) use process::ProcessOptions;
+pub(super) use supervision::{AttachOptions, SupervisionOptions, write_id};
