@@ -5,6 +5,7 @@
 
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::events::Notes;
 use crate::launch::Console;
 use crate::lifecycle::not_running;
 use crate::rootless::join;
@@ -43,6 +44,8 @@ pub struct ExecRequest {
     pub interactive: bool,
     /// Whether the program gets a terminal.
     pub terminal: bool,
+    /// Whether it runs on by itself, without input and output.
+    pub detached: bool,
 }
 
 /// Everything the child half uses.
@@ -51,6 +54,8 @@ struct Joining {
     namespaces: CloneFlags,
     terminal: Option<OwnedFd>,
     no_input: Option<OwnedFd>,
+    /// Whether its output goes there too.
+    no_output: bool,
     workdir: CString,
     user: User,
     may_set_groups: bool,
@@ -72,7 +77,14 @@ impl Engine {
             return Err(not_running(&request.container));
         }
         let process = record.spec.process().as_ref().context("the container's record has no process")?;
-        self.join(request, process, pid, pidfd)
+        let line = format!(": {}", request.command.join(" "));
+        let begun = Notes::default().and(&record, &format!("exec_create{line}"), &[]);
+        begun.and(&record, &format!("exec_start{line}"), &[]).write(self.dirs());
+        let code = self.join(request, process, pid, pidfd)?;
+        if !request.detached {
+            Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
+        }
+        Ok(code)
     }
 
     fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
@@ -87,7 +99,8 @@ impl Engine {
             pidfd,
             namespaces: other_namespaces(pid),
             terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
-            no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
+            no_input: (!request.interactive && !request.terminal).then(nothing).transpose()?,
+            no_output: request.detached,
             workdir: workdir(request, process)?,
             user: user(request, process, root.as_fd())?,
             may_set_groups,
@@ -96,8 +109,12 @@ impl Engine {
         let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;
         // Children of this process are born in the container's PID namespace from here on.
         setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
-        let clone = CloneSpec { dies_with_parent: true, ..CloneSpec::default() };
+        // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
+        let clone = CloneSpec { dies_with_parent: !request.detached, ..CloneSpec::default() };
         let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
+        if request.detached {
+            return Ok(0);
+        }
         let status = match console {
             Some(console) => console.relay(&running, &signals)?,
             None => supervise(&running, &signals)?,
@@ -115,7 +132,11 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
     setsid().whilst("begin a session", c"")?;
     match (&joining.terminal, &joining.no_input) {
         (Some(terminal), _) => attach(terminal.as_fd())?,
-        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null")?,
+        (None, Some(nothing)) => {
+            for number in 0..=(if joining.no_output { 2 } else { 0 }) {
+                fd::dup_onto(nothing.as_fd(), number).whilst("make standard input or output of", c"/dev/null")?;
+            }
+        }
         (None, None) => {}
     }
     chdir(joining.workdir.as_c_str()).whilst("change into the working directory", &joining.workdir)?;
@@ -165,8 +186,8 @@ fn open_terminal(root: BorrowedFd<'_>) -> Result<OwnedFd> {
         .context("open a terminal in the container's /dev/pts")
 }
 
-fn no_input() -> Result<OwnedFd> {
-    open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
+fn nothing() -> Result<OwnedFd> {
+    open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
 }
 
 fn workdir(request: &ExecRequest, process: &Process) -> Result<CString> {

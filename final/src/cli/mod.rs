@@ -122,6 +122,9 @@ impl Cli {
         if let Command::Exec(exec) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
+        if matches!(self.command, Command::Monitor) {
+            return crate::monitor::main(Engine::open(root, run));
+        }
         let engine = Engine::open(root, run)?;
         match &self.command {
             Command::Run(run) => run.run(&engine),
@@ -136,7 +139,7 @@ impl Cli {
             Command::Exec(exec) => exec.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
-            Command::Monitor => crate::monitor::main(&engine),
+            Command::Monitor => Ok(0),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),

@@ -43,7 +43,7 @@ pub struct Log {
     size: u64,
     /// What of each stream has not been ended by a newline yet.
     pending: [Vec<u8>; 2],
-    /// How many bytes of the program a full disk has cost since the last record.
+    /// How many records a full disk has cost since the last one.
     lost: u64,
 }
 
@@ -70,25 +70,24 @@ impl Log {
         let mut pending = std::mem::take(&mut self.pending[stream as usize]);
         pending.extend_from_slice(bytes);
         let mut lines = Vec::new();
-        let (mut begin, mut raw) = (0, 0);
+        let mut begin = 0;
         let now = Timestamp::now();
         while let Some(length) = pending.get(begin..).and_then(next_line) {
             let before = lines.len();
             add_record(&mut lines, stream, &pending[begin..begin + length], now);
             if self.is_full(lines.len()) {
                 let record = lines.split_off(before);
-                self.put(&lines, raw);
+                self.put(&lines);
                 if self.size > 0 {
                     self.rotate();
                 }
-                (lines, raw) = (record, 0);
+                lines = record;
             }
             begin += length;
-            raw += length as u64;
         }
         pending.drain(..begin);
         self.pending[stream as usize] = pending;
-        self.put(&lines, raw);
+        self.put(&lines);
     }
 
     /// Writes what was never ended by a newline.
@@ -101,7 +100,7 @@ impl Log {
                 if self.size > 0 && self.is_full(line.len()) {
                     self.rotate();
                 }
-                self.put(&line, pending.len() as u64);
+                self.put(&line);
             }
         }
     }
@@ -111,33 +110,42 @@ impl Log {
         self.settings.max_size.is_some_and(|limit| self.size + more as u64 > limit)
     }
 
-    /// Writes whole records; `raw` is how many bytes of the program they hold.
-    fn put(&mut self, records: &[u8], raw: u64) {
+    /// Writes whole records, as many as there is room for.
+    fn put(&mut self, records: &[u8]) {
         if records.is_empty() {
             return;
         }
-        let written = self.say_lost().and_then(|()| self.file.write_all(records));
-        match written {
-            Ok(()) => self.size += records.len() as u64,
-            Err(_) => {
-                self.lost += raw;
-                // Half a record would damage the whole log.
-                let _stays_damaged_then = self.file.set_len(self.size);
-            }
+        if self.say_lost().and_then(|()| self.file.write_all(records)).is_ok() {
+            self.size += records.len() as u64;
+            return;
         }
+        let written = self.file.metadata().map_or(0, |meta| meta.len().saturating_sub(self.size));
+        let written = records.get(..usize::try_from(written).unwrap_or(0)).unwrap_or_default();
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+        self.size += whole as u64;
+        // Half a record would damage the whole log.
+        let _stays_damaged_then = self.file.set_len(self.size);
+        self.lost += lines(records.get(whole..).unwrap_or_default());
     }
 
     fn say_lost(&mut self) -> std::io::Result<()> {
         if self.lost == 0 {
             return Ok(());
         }
-        let words = format!("tara: {} bytes of output are lost: the log could not be written\n", self.lost);
+        let words = format!("tara: {} lines of output are lost: the log could not be written\n", self.lost);
         let mut line = Vec::new();
         add_record(&mut line, Stream::Stderr, words.as_bytes(), Timestamp::now());
-        self.file.write_all(&line)?;
-        self.size += line.len() as u64;
-        self.lost = 0;
-        Ok(())
+        match self.file.write_all(&line) {
+            Ok(()) => {
+                self.size += line.len() as u64;
+                self.lost = 0;
+                Ok(())
+            }
+            Err(error) => {
+                let _stays_damaged_then = self.file.set_len(self.size);
+                Err(error)
+            }
+        }
     }
 
     /// Makes this file the last one, and begins another.
@@ -155,6 +163,10 @@ impl Log {
             self.file = file;
         }
     }
+}
+
+fn lines(records: &[u8]) -> u64 {
+    records.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn append(path: &Path) -> std::io::Result<File> {

@@ -199,10 +199,18 @@ impl Monitor {
 ///
 /// # Errors
 /// What cannot be reported any more: there is nobody to read it.
-pub fn main(engine: &Engine) -> Result<u8> {
+pub fn main(engine: Result<Engine>) -> Result<u8> {
     // A session of its own: the terminal of whoever started it may close, ctrl-C there is not for us.
     setsid().context("begin a session")?;
     let socket = sys::fd::take_standard_input().context("the starter's socket")?;
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => {
+            let content = failure(&error);
+            let _starter_is_gone = frame::send(&socket, Kind::Failed, &content);
+            return Ok(125);
+        }
+    };
     if let Ok(nothing) = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
         let _stays_open_then = sys::fd::dup_onto(&nothing, 0);
     }
@@ -225,13 +233,17 @@ pub fn main(engine: &Engine) -> Result<u8> {
         }
         Err(error) => {
             let code = report::exit_code(&error);
-            let content: Vec<u8> = [code].into_iter().chain(report::text(&error).into_bytes()).collect();
-            monitor.clients.answer_failure(&content);
+            monitor.clients.answer_failure(&failure(&error));
             code
         }
     };
     monitor.clients.wait_until_gone();
     Ok(code)
+}
+
+/// The content of [`Kind::Failed`].
+fn failure(error: &anyhow::Error) -> Vec<u8> {
+    [report::exit_code(error)].into_iter().chain(report::text(error).into_bytes()).collect()
 }
 
 fn receive_order(socket: &OwnedFd) -> Result<Order> {
