@@ -133,6 +133,7 @@ fn send_with(socket: impl AsFd, kind: Kind, content: &[u8], flags: MsgFlags) -> 
     loop {
         match sendmsg::<()>(socket.as_fd().as_raw_fd(), &parts, &[], flags, None) {
             Err(Errno::EINTR) => {}
+            Err(Errno::ECONNRESET) => return Err(Errno::EPIPE),
             result => return result.map(drop),
         }
     }
@@ -146,8 +147,8 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8], wait: bool) -> nix::Result<
     let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     let length = loop {
         match recv(socket.as_fd().as_raw_fd(), buffer, flags) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECONNRESET) => return Ok(None),
+            // ECONNRESET: the other side is gone and has not read all that we sent; what it sent is still to be read.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
             result => break result?,
         }
     };
@@ -182,6 +183,19 @@ mod tests {
         assert_eq!(receive(&theirs, &mut buffer, true).unwrap(), Some((Kind::Stdout, &b"hello"[..])));
         assert_eq!(receive(&theirs, &mut buffer, true).unwrap(), Some((Kind::EndOfInput, &b""[..])));
         assert_eq!(receive(&theirs, &mut buffer, true).unwrap(), None);
+    }
+
+    /// The kernel says ECONNRESET then, before what is there to read.
+    #[test]
+    fn last_words_arrive_from_one_who_did_not_listen() {
+        let (ours, theirs) = pair().unwrap();
+        send(&theirs, Kind::Hello, &[0]).unwrap();
+        send(&ours, Kind::Exit, &[3]).unwrap();
+        drop(ours);
+        let mut buffer = [0; 16];
+        assert_eq!(receive(&theirs, &mut buffer, true).unwrap(), Some((Kind::Exit, &[3][..])));
+        assert_eq!(receive(&theirs, &mut buffer, true).unwrap(), None);
+        assert_eq!(send(&theirs, Kind::Stdin, b"x"), Err(Errno::EPIPE));
     }
 
     #[test]
