@@ -156,7 +156,8 @@ impl Record {
             File::open(&path)?.sync_data().with_context(|| format!("sync `{}`", path.display()))?;
         }
         let live = Live { state: state.clone(), record: self.auto_remove.then_some(self) };
-        let _of_the_last_start = if self.upkeep.restarts > 0 { fs::remove_file(dirs.live(&self.id).join(PAUSE)) } else { Ok(()) };
+        let _of_the_last_start =
+            if self.upkeep.restarts > 0 { fs::remove_file(dirs.live(&self.id).join(PAUSE)) } else { Ok(()) };
         write_new(&dirs.live(&self.id).join(STATE), &live, Sync::Later)
     }
 

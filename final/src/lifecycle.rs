@@ -100,13 +100,7 @@ impl Engine {
     }
 
     /// Waits before a restart, and serves those who connect; false when the container is to stay down.
-    fn pause(
-        &self,
-        id: &str,
-        length: Duration,
-        signals: &ForwardedSignals,
-        monitor: &mut Monitor,
-    ) -> Result<bool> {
+    fn pause(&self, id: &str, length: Duration, signals: &ForwardedSignals, monitor: &mut Monitor) -> Result<bool> {
         let end = Instant::now() + length;
         loop {
             if self.is_to_stay_down(id) {
@@ -158,7 +152,9 @@ impl Engine {
         let id = find_id(self.dirs(), reference)?;
         let mut record = Record::read(self.dirs(), &id).context("the container's record cannot be read")?;
         if record.auto_remove && policy != RestartPolicy::No {
-            return Err(Refusal::new("a container that is removed when it ends (`--rm`) is not restarted").code(1).into());
+            return Err(Refusal::new("a container that is removed when it ends (`--rm`) is not restarted")
+                .code(1)
+                .into());
         }
         record.upkeep.restart = policy;
         record.write(self.dirs())
@@ -168,7 +164,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the containers cannot be listed.
-    pub fn start_all(&self) -> Result<Vec<(String, Result<Result<(), Failed>>)>> {
+    pub fn start_all(&self) -> Result<Vec<Outcome>> {
         let is_down = |container: &Container| {
             matches!(container.status, Status::Exited(_) | Status::Abandoned(_) | Status::Created)
         };
@@ -209,7 +205,8 @@ impl Engine {
         let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
         let signal = how.signal.as_ref().or(record.upkeep.stop_signal.as_ref()).or(record.stop_signal.as_ref());
         let signal = signal.map_or(Ok(Signal::SIGTERM as i32), |text| parse_signal(text))?;
-        let patience = how.patience.unwrap_or(Some(Duration::from_secs(record.upkeep.stop_timeout.unwrap_or(10).into())));
+        let patience =
+            how.patience.unwrap_or(Some(Duration::from_secs(record.upkeep.stop_timeout.unwrap_or(10).into())));
         match status {
             Status::Running(_) | Status::Restarting(_) => self.end_its_restarts(&record.id)?,
             _ => return Ok(None),
@@ -305,6 +302,9 @@ impl Engine {
         Ok(())
     }
 }
+
+/// A container's name, and whether it was started.
+pub type Outcome = (String, Result<Result<(), Failed>>);
 
 /// How containers are stopped.
 #[derive(Debug, Clone, Default)]

@@ -116,7 +116,12 @@ impl Reader {
     fn open(path: &Path) -> Result<Option<Self>> {
         let Some(file) = oldest(path) else { return Ok(None) };
         let inode = file.metadata().context("look at the log")?.ino();
-        Ok(Some(Self { path: path.to_owned(), lines: BufReader::with_capacity(64 * 1024, file), inode, partial: String::new() }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            lines: BufReader::with_capacity(64 * 1024, file),
+            inode,
+            partial: String::new(),
+        }))
     }
 
     fn next(&mut self) -> Result<Option<String>> {

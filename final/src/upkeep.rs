@@ -168,8 +168,7 @@ impl LogSettings {
     /// # Errors
     /// [`Refusal`] for what is unknown.
     pub fn parse(driver: &str, options: &[String]) -> Result<Self> {
-        let mut settings = Self::default();
-        settings.keep = match driver {
+        let keep = match driver {
             "json-file" | "local" => true,
             "none" => false,
             _ => {
@@ -177,6 +176,7 @@ impl LogSettings {
                 return Err(refusal.help("json-file and none are there").into());
             }
         };
+        let mut settings = Self { keep, ..Self::default() };
         for option in options {
             let refused = || {
                 let help = "write max-size=10m or max-file=3; max-size=-1 is no limit";

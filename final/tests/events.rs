@@ -14,6 +14,7 @@ testkit::suite! {
     a_bare_run_is_told_too: [BUSYBOX],
     events_are_followed: [BUSYBOX],
     filters_choose: [BUSYBOX],
+    images_are_told_of: [BUSYBOX],
     the_file_is_bounded: [BUSYBOX],
 }
 
@@ -48,8 +49,11 @@ fn a_bare_run_is_told_too(host: &Host) {
 
 fn events_are_followed(host: &Host) {
     let engine = Engine::with_box(host);
-    let mut follower =
-        engine.command(&["events", "--since", "1h", "--filter", "type=container"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follower = engine
+        .command(&["events", "--since", "1h", "--filter", "type=container"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     engine.run(&[], &["true"]).ok();
     let first: Vec<String> = (0..4).map(|_| lines.next().unwrap().unwrap()).collect();
@@ -78,4 +82,10 @@ fn the_file_is_bounded(host: &Host) {
     engine.run(&["--name", "bb"], &["true"]).ok();
     assert!(std::fs::metadata(&file).map_or(0, |meta| meta.len()) < 100_000);
     assert_eq!(actions(&engine, &["-f", "container=bb"]), ["create", "start", "die", "destroy"]);
+}
+
+fn images_are_told_of(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["rmi", "box"]).ok();
+    assert_eq!(actions(&engine, &["-f", "type=image"]), ["import", "delete"]);
 }

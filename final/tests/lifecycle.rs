@@ -417,7 +417,14 @@ fn disk(folder: &std::path::Path) -> u64 {
 fn exec_detached_runs_on(host: &Host) {
     let engine = Engine::with_box(host);
     web(&engine);
-    let output = engine.tara(&["exec", "-d", "web", "sh", "-c", "echo unseen; while [ ! -e /go ]; do sleep 0.01; done; touch /gone"]);
+    let output = engine.tara(&[
+        "exec",
+        "-d",
+        "web",
+        "sh",
+        "-c",
+        "echo unseen; while [ ! -e /go ]; do sleep 0.01; done; touch /gone",
+    ]);
     assert_eq!(output.ok(), "");
     assert_eq!(engine.tara(&["exec", "-d", "web", "no-such-program"]).code, 127);
     engine.tara(&["exec", "web", "touch", "/go"]).ok();
@@ -437,7 +444,9 @@ fn stop_takes_the_containers_signal_and_time(host: &Host) {
     engine.tara(&["stop", "deaf"]).ok();
     assert_eq!(inspect(&engine, "deaf")["State"]["ExitCode"], 137);
     engine.tara(&["start", "web"]).ok();
-    until("the program is ready", || (engine.tara(&["logs", "web"]).stdout.matches("ready").count() == 2).then_some(()));
+    until("the program is ready", || {
+        (engine.tara(&["logs", "web"]).stdout.matches("ready").count() == 2).then_some(())
+    });
     engine.tara(&["stop", "-s", "KILL", "-t", "-1", "web"]).ok();
     assert_eq!(inspect(&engine, "web")["State"]["ExitCode"], 137);
 }

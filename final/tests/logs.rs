@@ -130,7 +130,8 @@ fn a_full_disk_stops_no_program_and_is_said(host: &Host) {
     let disk = engine.root().join("containers");
     fs::create_dir_all(&disk).unwrap();
     mount(Some("disk"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=1m,mode=711")).unwrap();
-    let script = "echo first; seq 1 300000; touch /shared/full; while [ ! -e /shared/go ]; do sleep 0.01; done; echo last";
+    let script =
+        "echo first; seq 1 300000; touch /shared/full; while [ ! -e /shared/go ]; do sleep 0.01; done; echo last";
     let shared = host.folder("shared");
     let volume = format!("{}:/shared", shared.display());
     fs::create_dir_all(&shared).unwrap();

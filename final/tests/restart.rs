@@ -127,8 +127,7 @@ fn after_a_reboot_policies_say_who_starts(host: &Host) {
         (!std::path::Path::new(&format!("/proc/{}/exe", pid[0]["State"]["Pid"])).exists()).then_some(())
     });
     std::fs::remove_dir_all(engine.run_root()).unwrap();
-    let mut started: Vec<String> =
-        engine.tara(&["system", "start-all"]).ok().lines().map(str::to_owned).collect();
+    let mut started: Vec<String> = engine.tara(&["system", "start-all"]).ok().lines().map(str::to_owned).collect();
     started.sort();
     assert_eq!(started, ["aa", "cc"]);
     assert_eq!(engine.tara(&["ps", "-q"]).ok().lines().count(), 2);

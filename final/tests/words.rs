@@ -73,8 +73,10 @@ fn help_of_every_command(host: &Host) {
         "restart",
         "kill",
         "wait",
+        "attach",
         "exec",
         "logs",
+        "events",
         "rename",
         "ps",
         "rm",
@@ -88,6 +90,7 @@ fn help_of_every_command(host: &Host) {
         "system",
         "system check",
         "system reclaim",
+        "system start-all",
     ];
     let help = |command: &&str| {
         let mut tara = host.command(TARA);

@@ -155,8 +155,7 @@ impl Session {
         if self.input && !may_read {
             events |= has_room;
         }
-        let mut sources =
-            vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(socket.as_fd(), events)];
+        let mut sources = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(socket.as_fd(), events)];
         if may_read {
             sources.push(PollFd::new(standard_input(), PollFlags::POLLIN));
         }

@@ -2,8 +2,8 @@
 
 use super::{print, ps};
 use crate::container::{Container, Record, Status};
-use crate::monitor::health::Health;
 use crate::engine::Engine;
+use crate::monitor::health::Health;
 use crate::report;
 use anyhow::Result;
 use clap::{Args, ValueEnum};

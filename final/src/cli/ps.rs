@@ -28,7 +28,9 @@ pub(crate) struct Ps {
 impl Ps {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let mut containers = Container::all(engine.dirs())?;
-        containers.retain(|container| self.all || matches!(container.status, Status::Running(_) | Status::Starting | Status::Restarting(_)));
+        containers.retain(|container| {
+            self.all || matches!(container.status, Status::Running(_) | Status::Starting | Status::Restarting(_))
+        });
         print(&self.text(&containers));
         Ok(0)
     }
@@ -49,7 +51,15 @@ impl Ps {
         let record = &container.record;
         let command = self.command(record);
         let created = ago(record.created);
-        [self.id(record), record.image.clone(), command, created, status_in_words(container), String::new(), record.name.clone()]
+        [
+            self.id(record),
+            record.image.clone(),
+            command,
+            created,
+            status_in_words(container),
+            String::new(),
+            record.name.clone(),
+        ]
     }
 
     fn id(&self, record: &Record) -> String {

@@ -82,7 +82,8 @@ impl Run {
         let request = self.options.request()?;
         // What is thrown away when it ends, and cannot be detached from, may as well end with us: nobody else is needed then.
         let has_terminal = self.options.process.tty;
-        if request.auto_remove && !has_terminal && self.attach.is_empty() && !self.options.supervision.needs_a_monitor() {
+        if request.auto_remove && !has_terminal && self.attach.is_empty() && !self.options.supervision.needs_a_monitor()
+        {
             return engine.run(&request);
         }
         self.run_attached(engine, request)

@@ -12,7 +12,13 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
     /// Seconds to wait before killing, -1 for ever [default: the container's own, 10].
-    #[arg(short = 't', long = "timeout", visible_alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(
+        short = 't',
+        long = "timeout",
+        visible_alias = "time",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     time: Option<i64>,
     /// The signal that asks, in place of the container's own.
     #[arg(short, long)]

@@ -110,7 +110,13 @@ fn spawn(engine: &Engine, socket: OwnedFd) -> Result<Child> {
     let dirs = engine.dirs();
     let mut command = Command::new("/proc/self/exe");
     command.arg("--root").arg(&dirs.root).arg("--run-root").arg(&dirs.run).arg("monitor");
-    command.current_dir("/").stdin(socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start the monitor")
+    command
+        .current_dir("/")
+        .stdin(socket)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("start the monitor")
 }
 
 /// The content of a frame that says what failed.

@@ -175,20 +175,31 @@ fn wait(
     sources.extend(monitor.clients.sources(stdio.wants_input()));
     sources.extend(monitor.health_source());
     let due = monitor.health_due();
-    let patience = if rest.is_slim { due } else { Some(due.map_or(QUIET, |due| due.min(QUIET))) };
-    let timeout = patience.map_or(PollTimeout::NONE, |patience| {
-        PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-    });
-    match poll(&mut sources, timeout) {
-        Err(Errno::EINTR) => return Ok(false),
-        Ok(0) if !rest.is_slim => {
-            rest.is_slim = true;
-            sys::memory::give_back();
+    if !rest.is_slim {
+        match poll(&mut sources, timeout(Some(due.map_or(QUIET, |due| due.min(QUIET))))) {
+            // From here to the next poll little is touched: what is, comes again.
+            Ok(0) if due.is_none_or(|due| due > QUIET) => {
+                rest.is_slim = true;
+                sys::memory::give_back();
+            }
+            result => return is_over(result, &sources),
         }
-        Ok(0) => {}
-        Ok(_) => rest.is_slim = false,
-        Err(errno) => return Err(errno).context("wait for the container"),
     }
+    let result = poll(&mut sources, timeout(due));
+    rest.is_slim = matches!(result, Ok(0));
+    is_over(result, &sources)
+}
+
+fn timeout(patience: Option<Duration>) -> PollTimeout {
+    let round_up = |patience| PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+    patience.map_or(PollTimeout::NONE, round_up)
+}
+
+fn is_over(result: nix::Result<i32>, sources: &[PollFd<'_>]) -> Result<bool> {
+    match result {
+        Err(Errno::EINTR) => return Ok(false),
+        result => result.context("wait for the container")?,
+    };
     Ok(sources.first().is_some_and(|ended| ended.any() == Some(true)))
 }
 
