@@ -94,7 +94,9 @@ impl Notes {
     pub fn write(self, dirs: &Dirs) {
         let path = path(dirs);
         let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        let Ok(mut file) = open() else { return };
+        // Before the first container the folder is not there.
+        let opened = open().or_else(|_| dirs.make().map_err(std::io::Error::other).and_then(|()| open()));
+        let Ok(mut file) = opened else { return };
         let _full_disk = file.write_all(&self.0);
         // An append ends at the file's end, so its place says how long the file is.
         if std::io::Seek::stream_position(&mut file).is_ok_and(|size| size > BOUND) {
