@@ -19,6 +19,8 @@ testkit::suite! {
     a_kill_at_each_stage_is_repaired: [BUSYBOX],
     a_kill_at_a_random_moment_is_repaired: [BUSYBOX],
     a_kill_while_it_cleans_up_is_repaired: [BUSYBOX],
+    a_killed_first_process_is_told_of: [BUSYBOX],
+    a_killed_monitor_of_a_restarting_container_is_repaired: [BUSYBOX],
     programs_of_other_users_die_with_tara: [Need::Root, BUSYBOX],
     a_program_that_outlives_tara_is_named_and_killed: [Need::Root, BUSYBOX],
     the_name_is_free_again: [BUSYBOX],
@@ -111,7 +113,8 @@ fn assert_recovers(engine: &Engine<'_>, before: &BTreeSet<u32>, options: &[&str]
     if options.contains(&"--rm") || list.is_empty() {
         return engine.assert_clean();
     }
-    assert!(list.contains("\"Status\":\"Exited (255) ") && list.contains("\"Names\":\"web\""), "{when}: {list}");
+    let seen = list.contains("\"Status\":\"Exited (255) ") || (options == ["--restart"] && list.contains("Exited (1"));
+    assert!(seen && list.contains("\"Names\":\"web\""), "{when}: {list}");
     assert_eq!(engine.tara(&["rm", "web"]).ok(), "web\n", "{when}");
     engine.assert_clean();
 }
@@ -208,6 +211,45 @@ fn a_kill_while_it_cleans_up_is_repaired(host: &Host) {
         }
         kill_9(tara);
         assert_recovers(&engine, &before, options, &format!("after {delay:?} of {limit:?}"));
+    }
+}
+
+fn first_process(engine: &Engine<'_>) -> Option<nix::unistd::Pid> {
+    let all: serde_json::Value = serde_json::from_str(&engine.tara(&["inspect", "web"]).stdout).ok()?;
+    let pid = i32::try_from(all[0]["State"]["Pid"].as_i64()?).ok().filter(|pid| *pid > 0)?;
+    Some(nix::unistd::Pid::from_raw(pid))
+}
+
+/// Its supervisor sees the end: the state tells it, and nothing is left to repair.
+fn a_killed_first_process_is_told_of(host: &Host) {
+    let engine = Engine::with_box(host);
+    let (before, mut random) = (processes(), Random::new());
+    for number in 0..30 {
+        let options: &[&str] = if number % 2 == 0 { &["-d"] } else { &["-d", "--init"] };
+        let mut tara = start(&engine, "web", options, FOREVER);
+        assert!(tara.wait().unwrap().success());
+        std::thread::sleep(random.below(Duration::from_millis(10)));
+        let pid = first_process(&engine).unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(engine.tara(&["wait", "web"]).ok(), "137\n");
+        until("no process is left", || (processes() == before).then_some(()));
+        engine.assert_consistent();
+        assert!(engine.tara(&["ps", "-a"]).ok().contains("Exited (137) "));
+        engine.tara(&["rm", "web"]).ok();
+        engine.assert_clean();
+    }
+}
+
+/// In any state of the circle: it runs, it has ended, it waits.
+fn a_killed_monitor_of_a_restarting_container_is_repaired(host: &Host) {
+    let engine = Engine::with_box(host);
+    let (before, mut random) = (processes(), Random::new());
+    for _ in 0..30 {
+        let mut tara = start(&engine, "web", &["-d", "--restart", "always"], "exit 1");
+        assert!(tara.wait().unwrap().success());
+        std::thread::sleep(random.below(Duration::from_millis(150)));
+        kill_9(tara);
+        assert_recovers(&engine, &before, &["--restart"], "while it starts again");
     }
 }
 
