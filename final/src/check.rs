@@ -92,12 +92,14 @@ fn of_container(dirs: &Dirs, id: String) -> Option<Finding> {
     if Lock::of_the_dead(dirs, &id).is_err() {
         return None;
     }
-    let Some(Container { record, status }) = Container::read(dirs, &id) else { return Some(Finding::HalfMade { id }) };
+    let Some(Container { record, status, .. }) = Container::read(dirs, &id) else {
+        return Some(Finding::HalfMade { id });
+    };
     let name = record.name;
     match status {
         _ if record.auto_remove => Some(Finding::NotRemoved { id, name }),
         Status::Exited(_) if !dirs.live(&id).exists() => None,
-        Status::Created | Status::Starting | Status::Running(_) => None,
+        Status::Created | Status::Starting | Status::Running(_) | Status::Restarting(_) => None,
         Status::Exited(_) | Status::Abandoned(_) => Some(Finding::Abandoned { id, name }),
     }
 }

@@ -3,14 +3,16 @@
 use crate::cgroup;
 use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
+use crate::events::Notes;
 use crate::launch::{Launch, Supervision, launch};
-use crate::monitor::Log;
+use crate::monitor::Monitor;
 use crate::network::{self, Begun, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
+use crate::upkeep::{HealthCheck, Upkeep};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -22,7 +24,6 @@ use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
 use step06_capabilities::User;
@@ -36,9 +37,6 @@ pub struct Engine {
     store: Store,
     privilege: Privilege,
 }
-
-/// Says the id of a container whose program runs.
-pub(crate) type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// What `run` is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -59,6 +57,8 @@ pub struct RunRequest {
     pub init: bool,
     /// Whether standard input is passed on.
     pub interactive: bool,
+    /// What is done for it while it lives.
+    pub upkeep: Upkeep,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
     /// What its network is to be.
@@ -125,9 +125,8 @@ impl Engine {
         self.run_new(request, None)
     }
 
-    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor, which says the id when
-    /// the program runs.
-    pub(crate) fn run_new(&self, request: &RunRequest, say: Option<Say<'_>>) -> Result<u8> {
+    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor.
+    pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
         let id = new_id()?;
@@ -136,12 +135,14 @@ impl Engine {
         let begun = self.plan(&id, None, &request.networking).begin_early();
         // A network that was begun is waited for when something fails: see [`Begun`].
         let started = self.image(&request.image).and_then(|image| {
-            let started = begun.and_then(|begun| self.make_and_start(request, &image, &id, begun, &signals, say));
+            let started = begun.and_then(|begun| {
+                self.make_and_start(request, &image, &id, begun, &lock, &signals, monitor.as_deref_mut())
+            });
             let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
             started.with_context(|| format!("cannot start container `{called}`"))
         });
         match started {
-            Ok(record) => self.end(&record, lock),
+            Ok(record) => self.end(record, lock, &signals, monitor),
             // What failed first is what the user has to know; what stays, `system check` names.
             Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
                 Ok(()) => error,
@@ -154,17 +155,28 @@ impl Engine {
         Plan { dirs: &self.dirs, id, name, networking }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "what a start needs and nobody owns")]
     fn make_and_start(
         &self,
         request: &RunRequest,
         image: &Image,
         id: &str,
         begun: Option<Begun>,
+        lock: &Lock,
         signals: &ForwardedSignals,
-        say: Option<Say<'_>>,
+        mut monitor: Option<&mut Monitor>,
     ) -> Result<Record> {
-        let (record, overlay) = self.make(request, image, id)?;
-        self.start_made(record, &overlay, begun, signals, say)
+        let (record, overlay) = match &mut monitor {
+            Some(monitor) => {
+                let made = self.make(&self.with_health_of(request, image), image, id)?;
+                monitor.prepare(&made.0, lock)?;
+                made
+            }
+            // Nobody is there to look after its health.
+            None => self.make(request, image, id)?,
+        };
+        let notes = Notes::default().and(&record, "create", &[]);
+        self.start_made(record, &overlay, begun, signals, monitor, notes)
     }
 
     /// Makes a container whose program does not run yet.
@@ -175,8 +187,11 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
-        match self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs)) {
-            Ok(()) => {
+        let request = &self.with_health_of(request, &image);
+        let written = self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs).map(|()| record));
+        match written {
+            Ok(record) => {
+                Notes::default().and(&record, "create", &[]).write(&self.dirs);
                 put_to_rest(&self.dirs, &id, lock)?;
                 Ok(id)
             }
@@ -185,6 +200,16 @@ impl Engine {
                 Err(error.context("cannot create the container"))
             }
         }
+    }
+
+    /// The image's health check where none was given.
+    fn with_health_of(&self, request: &RunRequest, image: &Image) -> RunRequest {
+        let mut request = request.clone();
+        // docker's field, which the OCI's types do not have.
+        let blob = self.dirs.root.join("images/blobs").join(image.id.to_string().replace(':', "/"));
+        let check = HealthCheck::of_image(&std::fs::read(blob).unwrap_or_default());
+        request.upkeep = request.upkeep.with_image(check);
+        request
     }
 
     /// Name, folders, overlay and record of a new container.
@@ -208,15 +233,16 @@ impl Engine {
         overlay: &Overlay,
         network: Option<Begun>,
         signals: &ForwardedSignals,
-        say: Option<Say<'_>>,
+        monitor: Option<&mut Monitor>,
+        notes: Notes,
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
         network::share(&self.dirs, &mut record)?;
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
-        let (spec, id) = (record.spec.clone(), record.id.clone());
-        cgroup::remember(&self.dirs.live(&id), &spec)?;
+        let spec = record.spec.clone();
+        cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
             overlay,
@@ -225,14 +251,13 @@ impl Engine {
             interactive: record.interactive,
             privilege: self.privilege,
         };
-        let mut log = say.is_some().then(|| Log::open(&self.dirs.log(&id))).transpose()?;
-        let supervision = match (say, &mut log) {
-            (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
-            _ => Supervision::Foreground,
-        };
+        let has_monitor = monitor.is_some();
+        let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);
         let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
-            record.write_started(&self.dirs, &state)
+            record.write_started(&self.dirs, &state)?;
+            notes.and(&record, "start", &[]).write(&self.dirs);
+            Ok(())
         })?;
         network::release(&self.dirs, &record)?;
         record.exit = Some(Exit {
@@ -241,7 +266,7 @@ impl Engine {
             finished: Timestamp::now(),
             oom_killed: ended.oom_killed,
         });
-        if log.is_some() && record.auto_remove {
+        if has_monitor && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
         Ok(record)
@@ -284,6 +309,7 @@ impl Engine {
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
+            upkeep: request.upkeep.clone(),
         })
     }
 
@@ -330,15 +356,33 @@ impl Engine {
         mounts
     }
 
-    /// After the end: `--rm` removes everything, else the record stays and says how it ended.
-    pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
+    /// After the end: `--rm` removes everything, a restart policy starts it again, else the record stays and says how it ended.
+    pub(crate) fn end(
+        &self,
+        mut record: Record,
+        lock: Lock,
+        signals: &ForwardedSignals,
+        monitor: Option<&mut Monitor>,
+    ) -> Result<u8> {
+        let code = |record: &Record| record.exit.as_ref().map_or(125, |exit| exit.code);
+        let died = |record: &Record| {
+            let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
+            let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
+            Notes::default().and(record, "die", &more)
+        };
         if record.auto_remove {
+            let notes = died(&record).and(&record, "destroy", &[]);
             throw_away(&self.dirs, &record.id, lock)?;
-        } else {
-            record.write_ended(&self.dirs)?;
-            put_to_rest(&self.dirs, &record.id, lock)?;
+            notes.write(&self.dirs);
+            return Ok(code(&record));
         }
-        Ok(record.exit.as_ref().map_or(125, |exit| exit.code))
+        died(&record).write(&self.dirs);
+        if let Some(monitor) = monitor {
+            record = self.start_by_policy(record, signals, monitor, &died)?;
+        }
+        record.write_ended(&self.dirs)?;
+        put_to_rest(&self.dirs, &record.id, lock)?;
+        Ok(code(&record))
     }
 
     /// Removes a container; with `force` also one that runs.
@@ -349,12 +393,15 @@ impl Engine {
         let id = crate::container::find_id(&self.dirs, reference)?;
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
-            Some(Status::Running(state)) if force => {
-                state.signal(SIGKILL)?;
-                self.go_on(&record_of(&self.dirs, &id)?, &state)?;
+            Some(Status::Running(_) | Status::Restarting(_)) if force => {
+                self.end_its_restarts(&id)?;
+                if let Some(state) = State::read(&self.dirs, &id) {
+                    state.signal(SIGKILL)?;
+                    self.go_on(&record_of(&self.dirs, &id)?, &state)?;
+                }
                 self.wait_until_dead(&id)?;
             }
-            Some(Status::Running(_) | Status::Starting) => {
+            Some(Status::Running(_) | Status::Starting | Status::Restarting(_)) => {
                 let what = format!("cannot remove the running container `{reference}`");
                 return Err(Refusal::new(what)
                     .help("end its program first, or force it with `tara rm -f`")
@@ -364,18 +411,14 @@ impl Engine {
             Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
             _ => {}
         }
-        let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
-        reclaim(&self.dirs, &id, lock)
-    }
-
-    /// The supervisor sees the end of its program, writes it down and lets go of the lock.
-    pub(crate) fn wait_until_dead(&self, id: &str) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Lock::of_the_dead(&self.dirs, id).is_err() {
-            if Instant::now() > deadline {
-                return Err(still_alive(id));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let record = Record::read(&self.dirs, &id);
+        match Lock::of_the_dead(&self.dirs, &id) {
+            Ok(lock) => reclaim(&self.dirs, &id, lock)?,
+            Err(_) => return Err(still_alive(reference)),
+        }
+        // Of `--rm` its own supervisor has said so.
+        if let Some(record) = record.filter(|record| !record.auto_remove) {
+            Notes::default().and(&record, "destroy", &[]).write(&self.dirs);
         }
         Ok(())
     }
@@ -420,7 +463,7 @@ fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
     Record::read(dirs, id).context("the container's record cannot be read")
 }
 
-fn still_alive(reference: &str) -> anyhow::Error {
+pub(crate) fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 

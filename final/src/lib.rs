@@ -12,6 +12,9 @@
 //! | [`lifecycle`] | start, stop, kill, wait, rename |
 //! | [`share`] | pause, update, statistics |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
+//! | [`attach`] | joined with a container's program by way of its monitor |
+//! | [`upkeep`] | restart policy, log, health check: what the monitor is told to do |
+//! | [`events`] | what has happened |
 //! | [`exec`] | another program in a container that runs |
 //! | [`network`] | bridges, ports, names, the files of `/etc` |
 //! | [`cgroup`] | its share of the machine: from the specification to the directory, and its end |
@@ -21,12 +24,14 @@
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
 
+pub mod attach;
 pub mod cgroup;
 pub mod check;
 pub mod cli;
 pub mod container;
 pub mod dirs;
 pub mod engine;
+pub mod events;
 pub mod exec;
 pub mod format;
 pub mod launch;
@@ -41,3 +46,4 @@ pub mod rootless;
 pub mod share;
 pub mod spec;
 pub mod trash;
+pub mod upkeep;

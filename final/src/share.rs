@@ -50,7 +50,7 @@ impl Engine {
     /// # Errors
     /// A limit that cannot be had: nothing is written down then.
     pub fn update(&self, reference: &str, limits: &Limits) -> Result<()> {
-        let Container { mut record, status } = Container::find(self.dirs(), reference)?;
+        let Container { mut record, status, .. } = Container::find(self.dirs(), reference)?;
         let resources = changed(&record.spec, limits)?;
         if matches!(status, Status::Running(_)) {
             self.share(reference, &record.spec)?.update(limits)?;
@@ -72,7 +72,7 @@ impl Engine {
     }
 
     fn running(&self, reference: &str) -> Result<(Record, State)> {
-        let Container { record, status } = Container::find(self.dirs(), reference)?;
+        let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
         match status {
             Status::Running(state) => Ok((record, state)),
             _ => Err(not_running(reference)),

@@ -75,8 +75,10 @@ fn help_of_every_command(host: &Host) {
         "restart",
         "kill",
         "wait",
+        "attach",
         "exec",
         "logs",
+        "events",
         "rename",
         "ps",
         "rm",
@@ -90,6 +92,7 @@ fn help_of_every_command(host: &Host) {
         "system",
         "system check",
         "system reclaim",
+        "system start-all",
     ];
     let help = |command: &&str| {
         let mut tara = host.command(TARA);

@@ -3,6 +3,7 @@
 use super::{print, ps};
 use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
+use crate::monitor::health::Health;
 use crate::network::show;
 use crate::report;
 use anyhow::Result;
@@ -61,7 +62,7 @@ impl Inspect {
     }
 }
 
-fn of_container(engine: &Engine, Container { record, status }: &Container) -> Value {
+fn of_container(engine: &Engine, Container { record, status, health }: &Container) -> Value {
     let process = record.spec.process().as_ref();
     let command = record.command();
     let (program, arguments) = command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -71,7 +72,9 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "Created": record.created,
         "Path": program,
         "Args": arguments,
-        "State": state(status),
+        "State": state(status, health.as_ref()),
+        "RestartCount": record.upkeep.restarts,
+        "LogPath": engine.dirs().log(&record.id),
         "Image": record.image_id,
         "Name": format!("/{}", record.name),
         "HostConfig": host_config(record),
@@ -95,6 +98,9 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
             "Env": process.and_then(|process| process.env().clone()),
             "Cmd": command,
             "Image": record.image,
+            "StopSignal": record.upkeep.stop_signal.as_ref().or(record.stop_signal.as_ref()),
+            "StopTimeout": record.upkeep.stop_timeout,
+            "Healthcheck": health_check(record),
             "WorkingDir": process.map(oci_spec::runtime::Process::cwd),
         },
     })
@@ -114,6 +120,11 @@ fn host_config(record: &Record) -> Value {
         "PortBindings": show::bindings(record),
         "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
         "Init": record.init,
+        "RestartPolicy": {
+            "Name": record.upkeep.restart.name(),
+            "MaximumRetryCount": record.upkeep.restart.limit(),
+        },
+        "LogConfig": log_config(record),
         "Memory": memory.limit().unwrap_or(0),
         "MemorySwap": memory.swap().unwrap_or(0),
         "MemoryReservation": memory.reservation().unwrap_or(0),
@@ -150,25 +161,55 @@ fn nano_cpus(quota: Option<i64>, period: Option<u64>) -> i128 {
     }
 }
 
-fn state(status: &Status) -> Value {
+fn state(status: &Status, health: Option<&Health>) -> Value {
     let never = "0001-01-01T00:00:00Z";
     let (pid, started, code, finished) = match status {
         Status::Running(state) => (state.host_pid, json!(state.started), 0, json!(never)),
-        Status::Exited(exit) => {
+        Status::Exited(exit) | Status::Restarting(exit) => {
             (0, exit.started.map_or(json!(never), |time| json!(time)), exit.code, json!(exit.finished))
         }
         Status::Created | Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
     };
-    json!({
+    let mut value = json!({
         "Status": ps::state(status),
         "Running": matches!(status, Status::Running(_)),
         "Paused": matches!(status, Status::Running(state) if state.paused),
         "OOMKilled": matches!(status, Status::Exited(exit) if exit.oom_killed),
+        "Restarting": matches!(status, Status::Restarting(_)),
         "Dead": matches!(status, Status::Abandoned(_)),
         "Pid": pid,
         "ExitCode": code,
         "StartedAt": started,
         "FinishedAt": finished,
+    });
+    if let (Some(health), Some(fields)) = (health, value.as_object_mut()) {
+        fields.insert("Health".to_owned(), json!(health));
+    }
+    value
+}
+
+/// docker's form of a health check: times in nanoseconds.
+fn health_check(record: &Record) -> Value {
+    record.upkeep.health.as_ref().map_or(Value::Null, |check| {
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        json!({
+            "Test": check.test,
+            "Interval": nanos(check.interval),
+            "Timeout": nanos(check.timeout),
+            "StartPeriod": nanos(check.start_period),
+            "StartInterval": nanos(check.start_interval),
+            "Retries": check.retries,
+        })
+    })
+}
+
+/// docker's form of how the log is kept.
+fn log_config(record: &Record) -> Value {
+    let log = &record.upkeep.log;
+    let size = log.max_size.map_or("-1".to_owned(), |size| size.to_string());
+    json!({
+        "Type": if log.keep { "json-file" } else { "none" },
+        "Config": { "max-size": size, "max-file": log.max_file.to_string() },
     })
 }
 

@@ -29,7 +29,9 @@ pub(crate) struct Ps {
 impl Ps {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let mut containers = Container::all(engine.dirs())?;
-        containers.retain(|container| self.all || matches!(container.status, Status::Running(_) | Status::Starting));
+        containers.retain(|container| {
+            self.all || matches!(container.status, Status::Running(_) | Status::Starting | Status::Restarting(_))
+        });
         // Asked only where it is shown: `ps -q` needs no word with the kernel.
         let ports = if self.quiet { Ports::new() } else { all_ports(engine.dirs()) };
         print(&self.text(&containers, &ports));
@@ -48,13 +50,22 @@ impl Ps {
         table(&[header].into_iter().chain(rows).collect::<Vec<_>>())
     }
 
-    fn row(&self, Container { record, status }: &Container, ports: &Ports) -> [String; 7] {
+    fn row(&self, container: &Container, ports: &Ports) -> [String; 7] {
+        let Container { record, status, .. } = container;
         let runs = matches!(status, Status::Running(_) | Status::Starting);
         let published = ports.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let ports = if runs { show::in_words(record, published) } else { String::new() };
         let command = self.command(record);
         let created = ago(record.created);
-        [self.id(record), record.image.clone(), command, created, in_words(status), ports, record.name.clone()]
+        [
+            self.id(record),
+            record.image.clone(),
+            command,
+            created,
+            status_in_words(container),
+            ports,
+            record.name.clone(),
+        ]
     }
 
     fn id(&self, record: &Record) -> String {
@@ -82,8 +93,19 @@ pub(super) fn state(status: &Status) -> &'static str {
         Status::Created | Status::Starting => "created",
         Status::Running(state) if state.paused => "paused",
         Status::Running(_) => "running",
+        Status::Restarting(_) => "restarting",
         Status::Exited(_) => "exited",
         Status::Abandoned(_) => "dead",
+    }
+}
+
+/// The STATUS column: what it is doing, and its health.
+pub(super) fn status_in_words(container: &Container) -> String {
+    let words = in_words(&container.status);
+    match container.health.as_ref().map(|health| health.status.as_str()) {
+        Some("starting") => format!("{words} (health: starting)"),
+        Some(health) => format!("{words} ({health})"),
+        None => words,
     }
 }
 
@@ -93,6 +115,7 @@ fn in_words(status: &Status) -> String {
         Status::Running(state) => {
             format!("Up {}{}", since(state.started), if state.paused { " (Paused)" } else { "" })
         }
+        Status::Restarting(exit) => format!("Restarting ({}) {}", exit.code, ago(exit.finished)),
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, ago(exit.finished)),
         Status::Abandoned(_) => "Dead".to_owned(),
     }

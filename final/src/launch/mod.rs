@@ -5,7 +5,7 @@ mod console;
 mod prepare;
 mod privileges;
 
-use crate::monitor::{ContainerStdio as Stdio, Log, relay};
+use crate::monitor::{ContainerStdio as Stdio, Monitor, relay};
 use crate::network::{Begun, Ready, open_namespace};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
@@ -53,10 +53,10 @@ pub struct Ended {
 
 /// Who stays with the program, and what becomes of its output.
 pub enum Supervision<'a> {
-    /// This process, at our own terminal or pipes.
+    /// This process: the program has our own standard input and output.
     Foreground,
-    /// A monitor: into the log. The function is told when the program runs.
-    Monitor(&'a mut Log, Box<dyn FnOnce() + 'a>),
+    /// A monitor: into the log, and to everybody attached.
+    Monitor(&'a mut Monitor),
 }
 
 /// Starts it and waits for its end, passing signals and the terminal on. `meanwhile` gets the child's PID and runs while
@@ -68,20 +68,25 @@ pub enum Supervision<'a> {
 pub fn launch(
     mut launch: Launch<'_>,
     signals: &ForwardedSignals,
-    supervision: Supervision<'_>,
+    mut supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Ended> {
     let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-    let mut pipes = match supervision {
-        Supervision::Monitor(..) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
+    let mut stdio = match supervision {
+        Supervision::Monitor(_) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
         _ => None,
     };
-    let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
+    let for_program = stdio.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
     let mut prepared = Prepared::new(&launch, network, for_program)?;
-    let attended = matches!(supervision, Supervision::Foreground);
-    let terminal = prepared.terminal.as_ref().filter(|_| attended);
-    let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
+    if let Supervision::Monitor(monitor) = &mut supervision {
+        if let Some(terminal) = &prepared.terminal {
+            stdio = Some(Stdio::terminal(terminal.master.try_clone()?, terminal.device.try_clone()?)?);
+        }
+        // The window's size, before the program asks for it.
+        let requests = monitor.clients.serve(true);
+        stdio.as_mut().map_or(Ok(()), |stdio| stdio.obey(requests, None))?;
+    }
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
         into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
@@ -111,17 +116,16 @@ pub fn launch(
         running.signal(SIGKILL)?;
     }
     let cgroup = prepared.cgroup.take();
-    let status = match (supervision, console) {
-        (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
-        (Supervision::Foreground, None) => supervise(&running, signals)?,
-        (Supervision::Monitor(log, tell), _) => {
-            let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
+    let status = match supervision {
+        Supervision::Foreground => supervise(&running, signals)?,
+        Supervision::Monitor(monitor) => {
             // The program has its ends; with ours open the pipes would never end.
             drop(prepared);
             if told.is_ok() {
-                tell();
+                monitor.begin();
             }
-            relay(&running, signals, stdio, log)?
+            let stdio = stdio.context("the program has neither pipes nor a terminal")?;
+            relay(&running, signals, stdio, monitor)?
         }
     };
     told?;
@@ -150,12 +154,6 @@ impl Drop for ChildrenIn {
 
 fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
     network.finish(host_pid)
-}
-
-/// The terminal's side of whoever shows it.
-fn master(prepared: &Prepared) -> Result<Stdio> {
-    let terminal = prepared.terminal.as_ref().context("the program has neither pipes nor a terminal")?;
-    Ok(Stdio::terminal(terminal.master.try_clone()?))
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
