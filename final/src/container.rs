@@ -3,6 +3,7 @@
 use crate::dirs::Dirs;
 use crate::names;
 use crate::report::Refusal;
+use crate::volumes::MountPoint;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -10,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
@@ -47,6 +49,29 @@ pub struct Record {
     pub started: Option<Timestamp>,
     /// How it ended, once it has.
     pub exit: Option<Exit>,
+    /// What was asked for, where the specification only has what came of it.
+    #[serde(default)]
+    pub asked: Asked,
+    /// Its volumes, and what of the host is bound into it.
+    #[serde(default)]
+    pub mounts: Vec<MountPoint>,
+}
+
+/// What was asked for with a container, for `ps`, `inspect` and `commit`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// The image's labels and its own.
+    pub labels: BTreeMap<String, String>,
+    /// The entrypoint of the image or of `--entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// The image's command or the given one.
+    pub cmd: Option<Vec<String>>,
+    /// The user in the words of the image or of `-u`.
+    pub user: String,
+    /// The destinations of the volumes that the image or `-v` asks for.
+    pub volumes: Vec<String>,
+    /// The containers whose volumes it shares.
+    pub volumes_from: Vec<String>,
 }
 
 /// How a container ended.
@@ -93,6 +118,19 @@ pub struct Container {
     pub record: Record,
     /// What it is doing.
     pub status: Status,
+}
+
+impl Status {
+    /// docker's word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created | Self::Starting => "created",
+            Self::Running(_) => "running",
+            Self::Exited(_) => "exited",
+            Self::Abandoned(_) => "dead",
+        }
+    }
 }
 
 impl Record {

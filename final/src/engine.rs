@@ -1,14 +1,15 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
-use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
 use crate::launch::{Launch, Network, Supervision, launch};
 use crate::monitor::Log;
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments};
 use crate::trash::throw_away;
+use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -16,6 +17,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -57,6 +59,15 @@ pub struct RunRequest {
     pub init: bool,
     /// Whether standard input is passed on.
     pub interactive: bool,
+    /// `--label`, on top of the image's.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// `-v` and `--mount`, as far as they ask for volumes.
+    #[serde(default)]
+    pub volumes: Vec<VolumeRequest>,
+    /// The containers whose volumes are mounted as well.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
 }
@@ -136,7 +147,7 @@ impl Engine {
                 let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
                 let error = error.context(format!("cannot start container `{called}`"));
                 // What failed first is what the user has to know; what stays, `system check` names.
-                Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                Err(match reclaim_with_volumes(&self.dirs, &id, Some(lock)) {
                     Ok(()) => error,
                     Err(leftover) => error.context(format!("{leftover:#}")),
                 })
@@ -158,7 +169,7 @@ impl Engine {
                 Ok(id)
             }
             Err(error) => {
-                reclaim(&self.dirs, &id, Some(lock))?;
+                reclaim_with_volumes(&self.dirs, &id, Some(lock))?;
                 Err(error.context("cannot create the container"))
             }
         }
@@ -173,8 +184,27 @@ impl Engine {
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
         let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
-        let record = self.record(request, image, id, name, &overlay)?;
+        let mounts = self.attach_volumes(request, image, id, &overlay)?;
+        let record = self.record(request, image, id, name, mounts, &overlay)?;
         Ok((record, overlay))
+    }
+
+    /// Everything that is mounted besides what every container has; the image's volumes among it.
+    fn attach_volumes(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        overlay: &Overlay,
+    ) -> Result<Vec<MountPoint>> {
+        let of_image = image.config.config().as_ref().and_then(|config| config.volumes().clone()).unwrap_or_default();
+        let wanted = Wanted {
+            volumes: &request.volumes,
+            volumes_from: &request.volumes_from,
+            of_image: &of_image,
+            mounts: &request.mounts,
+        };
+        volumes::attach(&self.dirs, id, wanted, overlay.as_fd())
     }
 
     /// Starts the program of a container that is made and locked, and stays with it until its end, which is in the record
@@ -223,9 +253,17 @@ impl Engine {
         Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
     }
 
-    fn record(&self, request: &RunRequest, image: &Image, id: &str, name: String, overlay: &Overlay) -> Result<Record> {
+    fn record(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        name: String,
+        mounts: Vec<MountPoint>,
+        overlay: &Overlay,
+    ) -> Result<Record> {
         Ok(Record {
-            spec: self.spec(request, image, id, overlay)?,
+            spec: self.spec(request, image, id, &mounts, overlay)?,
             id: id.to_owned(),
             name,
             image: request.image.clone(),
@@ -239,20 +277,29 @@ impl Engine {
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
+            asked: asked(request, image),
+            mounts,
         })
     }
 
     /// The user is looked up in the container's own files, so the overlay comes before the specification.
-    fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
+    fn spec(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        mounts: &[MountPoint],
+        overlay: &Overlay,
+    ) -> Result<Spec> {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
         let user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
         let mut arguments = request.arguments.clone();
         arguments.hostname = request.hostname.clone().unwrap_or_else(|| id.chars().take(12).collect());
-        arguments.mounts = self.mounts(request);
+        arguments.mounts = self.mounts(request, mounts);
         spec::build(&image.config, &arguments, &user)
     }
 
-    fn mounts(&self, request: &RunRequest) -> Vec<Mount> {
+    fn mounts(&self, request: &RunRequest, points: &[MountPoint]) -> Vec<Mount> {
         let setting = Setting {
             in_user_namespace: self.privilege.in_user_namespace,
             has_tty_group: self.privilege.has_many_users,
@@ -260,6 +307,8 @@ impl Engine {
             ..Setting::default()
         };
         let mut own = request.mounts.clone();
+        let asked = own.len();
+        own.extend(points.iter().skip(asked).map(MountPoint::mount));
         // The outer mount first, or it would cover the inner one.
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
@@ -272,6 +321,9 @@ impl Engine {
     /// After the end: `--rm` removes everything, else the record stays and says how it ended.
     pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
         if record.auto_remove {
+            if record.mounts.iter().any(|mount| mount.name.is_some()) {
+                volumes::release(&self.dirs, &record.id, true)?;
+            }
             throw_away(&self.dirs, &record.id, lock)?;
         } else {
             record.write_ended(&self.dirs)?;
@@ -280,11 +332,11 @@ impl Engine {
         Ok(record.exit.as_ref().map_or(125, |exit| exit.code))
     }
 
-    /// Removes a container; with `force` also one that runs.
+    /// Removes a container; with `force` also one that runs, with `volumes` its anonymous volumes as well.
     ///
     /// # Errors
     /// [`Refusal`] for a running one without `force`, and for none.
-    pub fn remove(&self, reference: &str, force: bool) -> Result<()> {
+    pub fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<()> {
         let id = crate::container::find_id(&self.dirs, reference)?;
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
@@ -303,7 +355,7 @@ impl Engine {
             _ => {}
         }
         let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
-        reclaim(&self.dirs, &id, lock)
+        if volumes { reclaim_with_volumes(&self.dirs, &id, lock) } else { reclaim(&self.dirs, &id, lock) }
     }
 
     /// The supervisor sees the end of its program, writes it down and lets go of the lock.
@@ -329,6 +381,28 @@ impl Engine {
             of_image.map(|container| container.record.id.chars().take(12).collect()).collect()
         };
         Ok(self.store.remove(reference, force, &users)?)
+    }
+}
+
+/// What the record says of the request and the image, for those who ask later.
+fn asked(request: &RunRequest, image: &Image) -> Asked {
+    let of_image = image.config.config().clone().unwrap_or_default();
+    let arguments = &request.arguments;
+    let (entrypoint, default) = match arguments.entrypoint.as_deref() {
+        None => (of_image.entrypoint().clone(), of_image.cmd().clone()),
+        Some("") => (None, None),
+        Some(program) => (Some(vec![program.to_owned()]), None),
+    };
+    let mut labels: BTreeMap<String, String> = of_image.labels().clone().unwrap_or_default().into_iter().collect();
+    labels.extend(request.labels.clone());
+    let own = request.volumes.iter().map(|volume| volume.destination.display().to_string());
+    Asked {
+        labels,
+        entrypoint,
+        cmd: if arguments.command.is_empty() { default } else { Some(arguments.command.clone()) },
+        user: request.user.clone().or(of_image.user().clone()).unwrap_or_default(),
+        volumes: own.chain(of_image.volumes().clone().unwrap_or_default()).collect(),
+        volumes_from: request.volumes_from.clone(),
     }
 }
 

@@ -16,14 +16,19 @@
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
+//! | [`volumes`] | files that outlive containers |
+//! | [`document`], [`mod@format`], [`filter`] | what `inspect` and the lists say, and how |
 //! | [`report`] | errors as the user sees them |
 
+pub mod changes;
 pub mod check;
 pub mod cli;
 pub mod container;
 pub mod dirs;
+pub mod document;
 pub mod engine;
 pub mod exec;
+pub mod filter;
 pub mod format;
 pub mod launch;
 pub mod lifecycle;
@@ -35,3 +40,5 @@ pub mod report;
 pub mod rootless;
 pub mod spec;
 pub mod trash;
+pub mod tree;
+pub mod volumes;

@@ -18,6 +18,7 @@ mod start;
 mod stop;
 mod system;
 mod version;
+mod volume;
 mod wait;
 
 use crate::engine::Engine;
@@ -62,6 +63,9 @@ enum Command {
     Inspect(inspect::Inspect),
     Info(info::Info),
     Version(version::Version),
+    /// Look after volumes: directories that outlive containers.
+    #[command(subcommand)]
+    Volume(volume::Volume),
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
@@ -139,6 +143,7 @@ impl Cli {
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),
             Command::Info(info) => info.run(&engine),
+            Command::Volume(volume) => volume.run(&engine),
             Command::System(system) => system.run(&engine),
             Command::Version(version) => version.run(),
         }
@@ -179,6 +184,18 @@ fn each_with_code(
         code = 1;
     }
     code
+}
+
+/// Asks before something is removed, as docker does, unless that was said already. Nobody there to answer means no.
+fn confirmed(force: bool, warning: &str) -> Result<bool> {
+    if force {
+        return Ok(true);
+    }
+    print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "));
+    std::io::Write::flush(&mut std::io::stdout())?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.

@@ -1,12 +1,13 @@
 //! `tara run`.
 
-use super::options::{FileOptions, NetworkOptions, ProcessOptions};
+use super::options::{FileOptions, NetworkOptions, ProcessOptions, labels};
 use super::print;
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
 use crate::spec::Arguments;
 use anyhow::Result;
 use clap::{ArgAction, Args};
+use std::path::PathBuf;
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
@@ -41,6 +42,12 @@ struct Options {
     /// The container's name.
     #[arg(long)]
     name: Option<String>,
+    /// Give the container a label.
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    label: Vec<String>,
+    /// Read labels from a file, one a line.
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
     #[command(flatten)]
     files: FileOptions,
     /// The host name inside.
@@ -97,12 +104,16 @@ impl Create {
 
 impl Options {
     fn request(&self) -> Result<RunRequest> {
+        let (mounts, volumes) = self.files.mounts()?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
             hostname: self.hostname.clone(),
             user: self.process.user.clone(),
-            mounts: self.files.mounts()?,
+            mounts,
+            volumes,
+            volumes_from: self.files.volumes_from(),
+            labels: labels(&self.label_file, &self.label)?,
             auto_remove: self.rm,
             init: self.init,
             interactive: self.process.interactive,
