@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, mkdirat, mknodat, utimensat};
+use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, linkat, symlinkat, unlinkat};
 use std::collections::HashMap;
@@ -33,6 +33,12 @@ impl Copied {
     #[must_use]
     pub fn all() -> Self {
         Self::default()
+    }
+
+    /// Everything, with another owner where one is given.
+    #[must_use]
+    pub fn owned_by(owner: Option<(Uid, Gid)>) -> Self {
+        Self { owner, ..Self::default() }
     }
 }
 
@@ -82,9 +88,20 @@ pub fn copy_entry(
     new_name: &CStr,
     copied: &mut Copied,
 ) -> Result<()> {
-    let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW).context("look at it")?;
+    let source = openat(from, name, NAME_ONLY, Mode::empty()).context("open it")?;
+    copy_open(source.as_fd(), to, new_name, copied)
+}
+
+const NAME_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// The same for what `source` is, opened by name only (`O_PATH`).
+///
+/// # Errors
+/// As [`copy_entry`].
+pub fn copy_open(source: BorrowedFd<'_>, to: BorrowedFd<'_>, new_name: &CStr, copied: &mut Copied) -> Result<()> {
+    let stat = fstat(source).context("look at it")?;
     if kind(&stat) == SFlag::S_IFDIR {
-        let source = openat(from, name, DIRECTORY, Mode::empty()).context("open the directory")?;
+        let source = openat(source, c".", DIRECTORY, Mode::empty()).context("open the directory")?;
         let target = open_or_make(to, new_name)?;
         copy_children(source.as_fd(), target.as_fd(), copied)?;
         return set_attributes(source.as_fd(), target.as_fd(), copied.owner);
@@ -98,19 +115,18 @@ pub fn copy_entry(
         return Ok(());
     }
     match kind(&stat) {
-        SFlag::S_IFREG => copy_file(from, name, to, new_name, copied.owner)?,
-        SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, new_name).context("make the link")?,
+        SFlag::S_IFREG => copy_file(source, to, new_name, copied.owner)?,
+        SFlag::S_IFLNK => symlinkat(readlinkat(source, c"")?.as_os_str(), to, new_name).context("make the link")?,
         SFlag::S_IFSOCK => return Ok(()),
         other => {
-            mknodat(to, new_name, other, Mode::from_bits_truncate(0o600), stat.st_rdev).context("make the device")?
+            mknodat(to, new_name, other, Mode::from_bits_truncate(0o600), stat.st_rdev).context("make the device")?;
         }
     }
     if kind(&stat) != SFlag::S_IFREG {
         set_attributes_of_name(&stat, to, new_name, copied.owner)?;
     }
     if stat.st_nlink > 1 && copied.links.len() < LINKS {
-        let copy = openat(to, new_name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        copied.links.insert(identity, copy);
+        copied.links.insert(identity, openat(to, new_name, NAME_ONLY, Mode::empty())?);
     }
     Ok(())
 }
@@ -149,29 +165,29 @@ pub fn link(first: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> nix::Resu
     linkat(nix::fcntl::AT_FDCWD, path.as_c_str(), to, name, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
-/// Opens a regular file for reading; anything else that has taken its place is refused without touching it.
-///
-/// # Errors
-/// EINVAL for what is no regular file; open(2).
-pub fn open_file(from: BorrowedFd<'_>, name: &CStr) -> Result<(File, FileStat)> {
-    let found = openat(from, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    let stat = fstat(&found)?;
-    if kind(&stat) != SFlag::S_IFREG {
-        return Err(Errno::EINVAL).context("it is another kind of file by now");
-    }
-    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-    Ok((File::open(path).context("open it")?, stat))
+/// Opens the regular file that `found` names for reading.
+fn reopen(found: BorrowedFd<'_>) -> Result<File> {
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).context("open it")
 }
 
-fn copy_file(
-    from: BorrowedFd<'_>,
-    name: &CStr,
-    to: BorrowedFd<'_>,
-    new_name: &CStr,
-    owner: Option<(Uid, Gid)>,
-) -> Result<()> {
-    let (mut source, _) = open_file(from, name)?;
+fn copy_file(source: BorrowedFd<'_>, to: BorrowedFd<'_>, new_name: &CStr, owner: Option<(Uid, Gid)>) -> Result<()> {
+    let mut source = reopen(source)?;
     let mut target = create_file(to, new_name)?;
+    std::io::copy(&mut source, &mut target).context("copy the content")?;
+    set_attributes(source.as_fd(), target.as_fd(), owner)
+}
+
+/// Puts the content of the file `source` in the place of what is in the file `target`; both are opened by name only.
+///
+/// # Errors
+/// EINVAL when `target` is no regular file; the call that failed.
+pub fn overwrite(source: BorrowedFd<'_>, target: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> Result<()> {
+    if kind(&fstat(target)?) != SFlag::S_IFREG {
+        return Err(Errno::EINVAL).context("only a file can be written over");
+    }
+    let mut source = reopen(source)?;
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    let mut target = File::options().write(true).truncate(true).open(path).context("open what is there")?;
     std::io::copy(&mut source, &mut target).context("copy the content")?;
     set_attributes(source.as_fd(), target.as_fd(), owner)
 }

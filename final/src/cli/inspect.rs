@@ -44,6 +44,9 @@ pub(crate) enum Kind {
     Volume,
 }
 
+/// docker's exit code for a template that cannot be read.
+const TEMPLATE: u8 = 64;
+
 /// A document in both forms: its fields in docker's order for people, and as a tree for templates.
 struct Found {
     text: String,
@@ -60,8 +63,13 @@ impl What {
     pub(crate) fn run(&self, engine: &Engine, kind: Option<Kind>) -> Result<u8> {
         let template = match self.format.as_deref() {
             None | Some("json") => None,
-            // docker's exit code for a template that cannot be read.
-            Some(text) => Some(listing::read(text, 64)?),
+            Some(text) => match listing::read(text, TEMPLATE) {
+                Ok(template) => Some(template),
+                Err(error) => {
+                    eprint!("{}", report::text(&error));
+                    return Ok(TEMPLATE);
+                }
+            },
         };
         let mut code = 0;
         let mut found = Vec::new();

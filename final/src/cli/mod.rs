@@ -1,6 +1,10 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod commit;
+mod cp;
+mod diff;
 mod exec;
+mod export;
 mod images;
 mod import;
 mod info;
@@ -17,6 +21,7 @@ mod run;
 mod start;
 mod stop;
 mod system;
+mod top;
 mod version;
 mod volume;
 mod wait;
@@ -54,6 +59,11 @@ enum Command {
     Exec(exec::Exec),
     Logs(logs::Logs),
     Rename(rename::Rename),
+    Top(top::Top),
+    Cp(cp::Cp),
+    Diff(diff::Diff),
+    Export(export::Export),
+    Commit(commit::Commit),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -134,6 +144,11 @@ impl Cli {
             Command::Exec(exec) => exec.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
+            Command::Top(top) => top.run(&engine),
+            Command::Cp(cp) => cp.run(&engine),
+            Command::Diff(diff) => diff.run(&engine),
+            Command::Export(export) => export.run(&engine),
+            Command::Commit(commit) => commit.run(&engine),
             Command::Monitor => crate::monitor::main(&engine),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
