@@ -38,7 +38,12 @@ impl Engine {
     ) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
         let path = self.dirs().log(&id);
-        let Ok(file) = File::open(&path) else { return Err(without_log(reference)) };
+        let Ok(file) = File::open(&path) else {
+            // One that was never started has said nothing.
+            let found = crate::container::Container::read(self.dirs(), &id).map(|container| container.status);
+            let is_new = matches!(found, Some(crate::container::Status::Created));
+            return if is_new { Ok(()) } else { Err(without_log(reference)) };
+        };
         let watch = wanted.follow.then(|| watch(&path)).transpose()?;
         let mut reader = Reader { lines: BufReader::new(file), partial: String::new() };
         for record in tail(&mut reader, wanted)? {

@@ -5,6 +5,8 @@ mod cp;
 mod diff;
 mod exec;
 mod export;
+mod groups;
+mod history;
 mod images;
 mod import;
 mod info;
@@ -13,14 +15,17 @@ mod kill;
 mod load;
 mod logs;
 mod options;
+mod prune;
 mod ps;
 mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod shell;
 mod start;
 mod stop;
 mod system;
+mod tag;
 mod top;
 mod version;
 mod volume;
@@ -71,14 +76,25 @@ enum Command {
     Load(load::Load),
     Import(import::Import),
     Inspect(inspect::Inspect),
+    History(history::History),
+    Tag(tag::Tag),
     Info(info::Info),
     Version(version::Version),
+    /// Look after containers.
+    #[command(subcommand)]
+    Container(groups::Container),
+    /// Look after images.
+    #[command(subcommand)]
+    Image(groups::Image),
     /// Look after volumes: directories that outlive containers.
     #[command(subcommand)]
     Volume(volume::Volume),
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
+    Completion(shell::Completion),
+    #[command(hide = true)]
+    Man(shell::Man),
     /// What stays with a detached container; the engine starts it itself.
     #[command(hide = true)]
     Monitor,
@@ -113,7 +129,9 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
+        use groups::Container::{Exec, Run};
+        let programs_own = matches!(self, Self::Run(_) | Self::Exec(_) | Self::Container(Run(_) | Exec(_)));
+        if programs_own { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -125,11 +143,14 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 impl Cli {
     fn run(&self) -> Result<u8> {
-        if let Command::Version(version) = &self.command {
-            return version.run();
+        match &self.command {
+            Command::Version(version) => return version.run(),
+            Command::Completion(completion) => return completion.run(),
+            Command::Man(man) => return man.run(),
+            _ => {}
         }
         let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
-        if let Command::Exec(exec) = &self.command {
+        if let Command::Exec(exec) | Command::Container(groups::Container::Exec(exec)) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
         let engine = Engine::open(root, run)?;
@@ -158,6 +179,12 @@ impl Cli {
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),
             Command::Info(info) => info.run(&engine),
+            Command::History(history) => history.run(&engine),
+            Command::Tag(tag) => tag.run(&engine),
+            Command::Container(command) => command.run(&engine),
+            Command::Image(command) => command.run(&engine),
+            Command::Completion(completion) => completion.run(),
+            Command::Man(man) => man.run(),
             Command::Volume(volume) => volume.run(&engine),
             Command::System(system) => system.run(&engine),
             Command::Version(version) => version.run(),
