@@ -47,7 +47,7 @@ fn walk(folder: BorrowedFd<'_>, path: &Path, layers: &[&Path], changes: &mut Vec
         let Ok(stat) = fstatat(folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
         let before = exists(layers, &below);
         if is_whiteout(&stat) {
-            changes.extend(before.then(|| Change { path: below, letter: 'D' }));
+            changes.extend(before.then_some(Change { path: below, letter: 'D' }));
             continue;
         }
         changes.push(Change { path: below.clone(), letter: if before { 'C' } else { 'A' } });

@@ -142,7 +142,7 @@ impl Place<'_> {
     /// [`Refusal`]s of docker's: a directory onto a file, a missing directory.
     pub fn target(&self, folder: bool, source: &Source) -> Result<Target> {
         match self.open(&self.text, OFlag::O_PATH) {
-            Ok(found) if kind(&fstat(&found)?) == SFlag::S_IFDIR => return self.into_folder(folder, source),
+            Ok(found) if kind(&fstat(&found)?) == SFlag::S_IFDIR => return self.folder_target(folder, source),
             Ok(_) if folder => return Err(self.refused("cannot copy a directory onto a file")),
             Ok(found) => return self.onto_file(found),
             Err(Errno::ENOENT) => {}
@@ -162,7 +162,7 @@ impl Place<'_> {
         }
     }
 
-    fn into_folder(&self, folder: bool, source: &Source) -> Result<Target> {
+    fn folder_target(&self, folder: bool, source: &Source) -> Result<Target> {
         let opened = self.open(&self.text, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         if !source.only_content {
             let there = fstatat(&opened, source.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);

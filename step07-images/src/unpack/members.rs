@@ -68,6 +68,7 @@ impl<R: Read> Members<R> {
 
     /// The next entry; `None` at the end marker, or where the stream ends between two entries.
     #[allow(clippy::missing_errors_doc, reason = "each refusal says itself why")]
+    #[allow(clippy::should_implement_trait, reason = "an iterator could not lend its content meanwhile")]
     pub fn next(&mut self) -> Result<Option<Member>, Refusal> {
         let mut before = Before::default();
         loop {

@@ -156,12 +156,12 @@ mod tests {
 
     #[test]
     fn mount_takes_dockers_words() {
-        let bind = mounted("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave").unwrap();
+        let bind = mounted("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave");
         assert_eq!(
             (bind.fs_type.as_str(), bind.options),
             ("bind", ["rbind", "ro", "rslave"].map(str::to_owned).to_vec())
         );
-        let tmpfs = mounted("type=tmpfs,target=/t,tmpfs-size=1m").unwrap();
+        let tmpfs = mounted("type=tmpfs,target=/t,tmpfs-size=1m");
         assert!(tmpfs.fs_type == "tmpfs" && tmpfs.options.contains(&"size=1m".to_owned()));
         assert!(
             matches!(mount("src=data,dst=/b,volume-nocopy").unwrap(), Asked::Volume(volume) if volume.options == ["nocopy"])
