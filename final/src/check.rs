@@ -4,8 +4,9 @@ use crate::cgroup;
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
 use crate::network;
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::reclaim::{gone, put_to_rest, reclaim_with_volumes};
 use crate::trash::{finish, forgotten};
+use crate::volumes::Volumes;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -28,6 +29,7 @@ pub enum Finding {
     Mount { path: PathBuf },
     HalfMade { id: String },
     Trash { path: PathBuf },
+    Volume { path: PathBuf },
     NotRemoved { id: String, name: String },
     Abandoned { id: String, name: String },
     Address { network: String, id: String },
@@ -45,6 +47,7 @@ impl Finding {
             }
             Self::Mount { path } => format!("`{}` is still mounted", path.display()),
             Self::Trash { path } => format!("`{}` was thrown away and is not removed", path.display()),
+            Self::Volume { path } => format!("`{}` is a volume that is half-made or half-removed", path.display()),
             Self::HalfMade { id } => format!("container {} is half-made", short(id)),
             Self::NotRemoved { id, name } => {
                 format!("container {} ({name}) has ended and was to be removed then", short(id))
@@ -78,6 +81,8 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(names(dirs)?);
     findings.extend(addresses(dirs)?);
     findings.extend(forgotten(dirs)?.into_iter().map(|path| Finding::Trash { path }));
+    let volumes = Volumes::new(dirs).leftovers().context("cannot look through the volumes")?;
+    findings.extend(volumes.into_iter().map(|path| Finding::Volume { path }));
     let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
     Ok(findings)
@@ -177,6 +182,7 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
         Finding::Process { host_pid, id } => kill_and_wait(dirs, *host_pid, id),
         Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
         Finding::Trash { path } => finish(dirs, path).context("empty the trash"),
+        Finding::Volume { path } => fs::remove_dir_all(path).or_else(gone).context("remove what is left of the volume"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
         Finding::Address { id, .. } => network::forget(dirs, id),
@@ -203,7 +209,7 @@ fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
 
 fn remove_dead(dirs: &Dirs, id: &str) -> Result<()> {
     match Lock::of_the_dead(dirs, id) {
-        Ok(lock) => reclaim(dirs, id, lock),
+        Ok(lock) => reclaim_with_volumes(dirs, id, lock),
         Err(Alive) => Ok(()),
     }
 }

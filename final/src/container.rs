@@ -6,6 +6,7 @@ use crate::names;
 use crate::network::Networking;
 use crate::report::Refusal;
 use crate::upkeep::Upkeep;
+use crate::volumes::MountPoint;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -13,6 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -48,7 +50,7 @@ pub struct Record {
     pub spec: Spec,
     /// The words about privileges that the specification does not show any more.
     #[serde(default)]
-    pub security: Option<Asked>,
+    pub security: Option<AskedPrivileges>,
     /// The signal that asks its program to end, by name or number; the image may name one.
     pub stop_signal: Option<String>,
     /// When its program last began; `None` for one that never did.
@@ -58,11 +60,34 @@ pub struct Record {
     /// What is done for it while it lives.
     #[serde(default)]
     pub upkeep: Upkeep,
+    /// What was asked for, where the specification only has what came of it.
+    #[serde(default)]
+    pub asked: Asked,
+    /// Its volumes, and what of the host is bound into it.
+    #[serde(default)]
+    pub mounts: Vec<MountPoint>,
 }
 
-/// What was asked for in docker's words, for `inspect`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What was asked for with a container, for `ps`, `inspect` and `commit`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Asked {
+    /// The image's labels and its own.
+    pub labels: BTreeMap<String, String>,
+    /// The entrypoint of the image or of `--entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// The image's command or the given one.
+    pub cmd: Option<Vec<String>>,
+    /// The user in the words of the image or of `-u`.
+    pub user: String,
+    /// The destinations of the volumes that the image or `-v` asks for.
+    pub volumes: Vec<String>,
+    /// The containers whose volumes it shares.
+    pub volumes_from: Vec<String>,
+}
+
+/// What was asked for about privileges, in docker's words, for `inspect`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AskedPrivileges {
     /// `--cap-add`.
     pub cap_add: Vec<String>,
     /// `--cap-drop`.
@@ -127,6 +152,21 @@ pub struct Container {
     pub status: Status,
     /// What its health checks have found, while it runs and has some.
     pub health: Option<Health>,
+}
+
+impl Status {
+    /// docker's word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created | Self::Starting => "created",
+            Self::Running(state) if state.paused => "paused",
+            Self::Running(_) => "running",
+            Self::Restarting(_) => "restarting",
+            Self::Exited(_) => "exited",
+            Self::Abandoned(_) => "dead",
+        }
+    }
 }
 
 impl Record {

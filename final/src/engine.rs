@@ -1,18 +1,19 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, AskedPrivileges, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
 use crate::events::Notes;
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Monitor;
 use crate::network::{self, Begun, Networking, Plan};
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
 use crate::upkeep::{HealthCheck, Upkeep};
+use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -20,6 +21,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -59,6 +61,15 @@ pub struct RunRequest {
     pub interactive: bool,
     /// What is done for it while it lives.
     pub upkeep: Upkeep,
+    /// `--label`, on top of the image's.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// `-v` and `--mount`, as far as they ask for volumes.
+    #[serde(default)]
+    pub volumes: Vec<VolumeRequest>,
+    /// The containers whose volumes are mounted as well.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
     /// What its network is to be.
@@ -144,7 +155,7 @@ impl Engine {
         match started {
             Ok(record) => self.end(record, lock, &signals, monitor),
             // What failed first is what the user has to know; what stays, `system check` names.
-            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+            Err(error) => Err(match reclaim_with_volumes(&self.dirs, &id, Some(lock)) {
                 Ok(()) => error,
                 Err(leftover) => error.context(format!("{leftover:#}")),
             }),
@@ -196,7 +207,7 @@ impl Engine {
                 Ok(id)
             }
             Err(error) => {
-                reclaim(&self.dirs, &id, Some(lock))?;
+                reclaim_with_volumes(&self.dirs, &id, Some(lock))?;
                 Err(error.context("cannot create the container"))
             }
         }
@@ -221,8 +232,27 @@ impl Engine {
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
         let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
-        let record = self.record(request, image, id, name, &overlay)?;
+        let mounts = self.attach_volumes(request, image, id, &overlay)?;
+        let record = self.record(request, image, id, name, mounts, &overlay)?;
         Ok((record, overlay))
+    }
+
+    /// Everything that is mounted besides what every container has; the image's volumes among it.
+    fn attach_volumes(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        overlay: &Overlay,
+    ) -> Result<Vec<MountPoint>> {
+        let of_image = image.config.config().as_ref().and_then(|config| config.volumes().clone()).unwrap_or_default();
+        let wanted = Wanted {
+            volumes: &request.volumes,
+            volumes_from: &request.volumes_from,
+            of_image: &of_image,
+            mounts: &request.mounts,
+        };
+        volumes::attach(&self.dirs, id, wanted, overlay.as_fd())
     }
 
     /// Starts the program of a container that is made and locked, and stays with it until its end, which is in the record
@@ -292,9 +322,17 @@ impl Engine {
         Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
     }
 
-    fn record(&self, request: &RunRequest, image: &Image, id: &str, name: String, overlay: &Overlay) -> Result<Record> {
+    fn record(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        name: String,
+        mounts: Vec<MountPoint>,
+        overlay: &Overlay,
+    ) -> Result<Record> {
         Ok(Record {
-            spec: self.spec(request, image, id, overlay)?,
+            spec: self.spec(request, image, id, &mounts, overlay)?,
             id: id.to_owned(),
             name,
             image: request.image.clone(),
@@ -305,26 +343,35 @@ impl Engine {
             init: request.init,
             interactive: request.interactive,
             networking: networking(request, image),
-            security: asked(&request.arguments.security),
+            security: privileges(&request.arguments.security),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
             upkeep: request.upkeep.clone(),
+            asked: asked(request, image),
+            mounts,
         })
     }
 
     /// The user is looked up in the container's own files, so the overlay comes before the specification.
-    fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
+    fn spec(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        mounts: &[MountPoint],
+        overlay: &Overlay,
+    ) -> Result<Spec> {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
         let mut user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
         user.add_groups(overlay.as_fd(), &request.arguments.security.groups)?;
         let mut arguments = request.arguments.clone();
         arguments.hostname = hostname(request, id);
-        arguments.mounts = self.mounts(request, id);
+        arguments.mounts = self.mounts(request, mounts, id);
         spec::build(&image.config, &arguments, &user, id, self.privilege.in_user_namespace)
     }
 
-    fn mounts(&self, request: &RunRequest, id: &str) -> Vec<Mount> {
+    fn mounts(&self, request: &RunRequest, points: &[MountPoint], id: &str) -> Vec<Mount> {
         let setting = Setting {
             in_user_namespace: self.privilege.in_user_namespace,
             has_tty_group: self.privilege.has_many_users,
@@ -334,6 +381,8 @@ impl Engine {
         let security = &request.arguments.security;
         let setting = Setting { shm_size: security.shm_size.unwrap_or(setting.shm_size), ..setting };
         let mut own = request.mounts.clone();
+        // The points begin with what was asked for as mounts.
+        own.extend(points.iter().skip(request.mounts.len()).map(MountPoint::mount));
         if self.privilege.in_user_namespace {
             own.extend(security.device_mounts());
         }
@@ -372,6 +421,9 @@ impl Engine {
         };
         if record.auto_remove {
             let notes = died(&record).and(&record, "destroy", &[]);
+            if record.mounts.iter().any(|mount| mount.name.is_some()) {
+                volumes::release(&self.dirs, &record.id, true)?;
+            }
             throw_away(&self.dirs, &record.id, lock)?;
             notes.write(&self.dirs);
             return Ok(code(&record));
@@ -385,11 +437,11 @@ impl Engine {
         Ok(code(&record))
     }
 
-    /// Removes a container; with `force` also one that runs.
+    /// Removes a container; with `force` also one that runs, with `volumes` its anonymous volumes as well.
     ///
     /// # Errors
     /// [`Refusal`] for a running one without `force`, and for none.
-    pub fn remove(&self, reference: &str, force: bool) -> Result<()> {
+    pub fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<()> {
         let id = crate::container::find_id(&self.dirs, reference)?;
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
@@ -412,9 +464,11 @@ impl Engine {
             _ => {}
         }
         let record = Record::read(&self.dirs, &id);
-        match Lock::of_the_dead(&self.dirs, &id) {
-            Ok(lock) => reclaim(&self.dirs, &id, lock)?,
-            Err(_) => return Err(still_alive(reference)),
+        let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
+        if volumes {
+            reclaim_with_volumes(&self.dirs, &id, lock)?
+        } else {
+            reclaim(&self.dirs, &id, lock)?
         }
         // Of `--rm` its own supervisor has said so.
         if let Some(record) = record.filter(|record| !record.auto_remove) {
@@ -448,9 +502,9 @@ fn cgroup_mount() -> Mount {
 }
 
 /// What the record keeps of it; nothing of the default.
-fn asked(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<Asked> {
+fn privileges(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<AskedPrivileges> {
     let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
-    let asked = || Asked {
+    let asked = || AskedPrivileges {
         cap_add: cap_add.clone(),
         cap_drop: cap_drop.clone(),
         privileged: *privileged,
@@ -461,6 +515,28 @@ fn asked(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> 
 
 fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
     Record::read(dirs, id).context("the container's record cannot be read")
+}
+
+/// What the record says of the request and the image, for those who ask later.
+fn asked(request: &RunRequest, image: &Image) -> Asked {
+    let of_image = image.config.config().clone().unwrap_or_default();
+    let arguments = &request.arguments;
+    let (entrypoint, default) = match arguments.entrypoint.as_deref() {
+        None => (of_image.entrypoint().clone(), of_image.cmd().clone()),
+        Some("") => (None, None),
+        Some(program) => (Some(vec![program.to_owned()]), None),
+    };
+    let mut labels: BTreeMap<String, String> = of_image.labels().clone().unwrap_or_default().into_iter().collect();
+    labels.extend(request.labels.clone());
+    let own = request.volumes.iter().map(|volume| volume.destination.display().to_string());
+    Asked {
+        labels,
+        entrypoint,
+        cmd: if arguments.command.is_empty() { default } else { Some(arguments.command.clone()) },
+        user: request.user.clone().or(of_image.user().clone()).unwrap_or_default(),
+        volumes: own.chain(of_image.volumes().clone().unwrap_or_default()).collect(),
+        volumes_from: request.volumes_from.clone(),
+    }
 }
 
 pub(crate) fn still_alive(reference: &str) -> anyhow::Error {

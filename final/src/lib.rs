@@ -22,17 +22,26 @@
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
+//! | [`volumes`] | files that outlive containers |
+//! | [`copy`], [`mod@commit`], [`diff`], [`top`] | what a container has and does; [`view`] opens its files, [`tree`] copies by descriptors
+//! | [`document`], [`mod@format`], [`filter`] | what `inspect` and the lists say, and how |
 //! | [`report`] | errors as the user sees them |
 
 pub mod attach;
 pub mod cgroup;
+pub mod changes;
 pub mod check;
 pub mod cli;
+pub mod commit;
 pub mod container;
+pub mod copy;
+pub mod diff;
 pub mod dirs;
+pub mod document;
 pub mod engine;
 pub mod events;
 pub mod exec;
+pub mod filter;
 pub mod format;
 pub mod launch;
 pub mod lifecycle;
@@ -45,5 +54,9 @@ pub mod report;
 pub mod rootless;
 pub mod share;
 pub mod spec;
+pub mod top;
 pub mod trash;
+pub mod tree;
 pub mod upkeep;
+pub mod view;
+pub mod volumes;

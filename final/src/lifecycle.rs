@@ -280,6 +280,10 @@ impl Engine {
     /// When its record is gone.
     pub fn wait(&self, reference: &str) -> Result<u8> {
         let id = find_id(self.dirs(), reference)?;
+        // One that was never started does not run, which is all that docker waits for.
+        if matches!(Container::read(self.dirs(), &id).map(|container| container.status), Some(Status::Created)) {
+            return Ok(0);
+        }
         let live = LastWord::open(self.dirs(), &id);
         Lock::wait(self.dirs(), &id)?;
         let ended = Record::read(self.dirs(), &id).and_then(|record| record.exit);

@@ -1,6 +1,7 @@
 //! Reading a container's log.
 
-use crate::container::{Lock, find_id};
+use crate::container::{Container, Lock, Status, find_id};
+use crate::dirs::Dirs;
 use crate::engine::Engine;
 use crate::monitor::log::{LogRecord, Stream, file_of_age};
 use crate::report::Refusal;
@@ -42,7 +43,7 @@ impl Engine {
         let id = find_id(self.dirs(), reference)?;
         let path = self.dirs().log(&id);
         let watch = wanted.follow.then(|| watch(&path)).transpose()?;
-        let Some(mut reader) = Reader::open(&path)? else { return Err(without_log(reference)) };
+        let Some(mut reader) = Reader::open(&path)? else { return no_log(self.dirs(), &id, reference) };
         for record in tail(&mut reader, wanted)? {
             show(&parse(&record)?)?;
         }
@@ -170,6 +171,12 @@ impl Reader {
 fn oldest(path: &Path) -> Option<File> {
     let age = (1..).take_while(|age| file_of_age(path, *age).exists()).last().unwrap_or(0);
     File::open(file_of_age(path, age)).or_else(|_| File::open(path)).ok()
+}
+
+/// One that was never started has said nothing.
+fn no_log(dirs: &Dirs, id: &str, reference: &str) -> Result<()> {
+    let found = Container::read(dirs, id).map(|container| container.status);
+    if matches!(found, Some(Status::Created)) { Ok(()) } else { Err(without_log(reference)) }
 }
 
 fn without_log(reference: &str) -> anyhow::Error {

@@ -40,6 +40,15 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
     Ok(())
 }
 
+/// The same, and the volumes without a name that nobody else mounts.
+///
+/// # Errors
+/// As [`reclaim`]; the container is gone even when a volume is not.
+pub fn reclaim_with_volumes(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
+    let released = crate::volumes::release(dirs, id, true);
+    reclaim(dirs, id, lock).and(released)
+}
+
 /// Ends what lives of a container that has ended, and keeps the record.
 ///
 /// # Errors

@@ -1,240 +1,149 @@
-//! `tara inspect`.
+//! `tara inspect`, and the `inspect` of each group.
 
 use super::{print, ps};
-use crate::container::{Container, Record, Status};
+use crate::container::Container;
+use crate::document;
 use crate::engine::Engine;
-use crate::monitor::health::Health;
-use crate::network::show;
-use crate::report;
+use crate::format::{Template, listing};
+use crate::report::{self, Refusal};
+use crate::volumes::Volumes;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
-use step07_images::{Error, Image};
+use serde::Serialize;
+use serde_json::{Value, to_value};
+use step07_images::Error;
 
-/// Show all about containers and images, as JSON.
+/// Show all about containers, images and volumes, as JSON.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// Only objects of this kind.
     #[arg(long = "type", value_enum)]
-    kind: Option<Kind>,
+    pub(crate) kind: Option<Kind>,
+    #[command(flatten)]
+    pub(crate) what: What,
+}
+
+/// What to show, and how.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// `json`, or a Go template such as `{{.State.Status}}`.
+    #[arg(short, long)]
+    format: Option<String>,
+    /// Also how much a container has written (`SizeRw`, `SizeRootFs`).
+    #[arg(short, long)]
+    size: bool,
     /// Names, ids or beginnings of ids.
     #[arg(required = true, value_name = "NAME|ID")]
     objects: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     Container,
     Image,
+    Volume,
+}
+
+/// docker's exit code for a template that cannot be read.
+const TEMPLATE: u8 = 64;
+
+/// A document in both forms: its fields in docker's order for people, and as a tree for templates.
+struct Found {
+    text: String,
+    tree: Value,
 }
 
 impl Inspect {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        self.what.run(engine, self.kind)
+    }
+}
+
+impl What {
+    pub(crate) fn run(&self, engine: &Engine, kind: Option<Kind>) -> Result<u8> {
+        let template = match self.format.as_deref() {
+            None | Some("json") => None,
+            Some(text) => match listing::read(text, TEMPLATE) {
+                Ok(template) => Some(template),
+                Err(error) => {
+                    eprint!("{}", report::text(&error));
+                    return Ok(TEMPLATE);
+                }
+            },
+        };
         let mut code = 0;
         let mut found = Vec::new();
         for object in &self.objects {
-            match self.find(engine, object) {
-                Ok(value) => found.push(value),
+            match self.find(engine, object, kind) {
+                Ok(document) => found.push(document),
                 Err(error) => {
                     eprint!("{}", report::text(&error));
                     code = 1;
                 }
             }
         }
-        print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
+        print(&self.text(template.as_ref(), &found)?);
         Ok(code)
     }
 
-    fn find(&self, engine: &Engine, object: &str) -> Result<Value> {
-        let container = Container::find(engine.dirs(), object);
-        match (self.kind, container) {
-            (None | Some(Kind::Container), Ok(found)) => Ok(of_container(engine, &found)),
-            (Some(Kind::Container), Err(error)) => Err(error),
-            (kind, _) => match engine.store().resolve(object) {
-                Ok(image) => Ok(of_image(&image)),
-                Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {
-                    let refusal = report::Refusal::new(format!("no such object: `{object}`"));
-                    Err(refusal.help("`tara ps -a` and `tara images` list what is there").code(1).into())
-                }
-                Err(error) => Err(error.into()),
-            },
+    fn text(&self, template: Option<&Template>, found: &[Found]) -> Result<String> {
+        if let Some(template) = template {
+            let rendered = found.iter().map(|document| Ok(template.render(&document.tree)? + "\n"));
+            let rendered = rendered.collect::<Result<String, crate::format::template::Error>>();
+            return rendered.map_err(|error| listing::refused(&error, 1));
+        }
+        if self.format.is_some() {
+            return Ok(found.iter().map(|document| format!("{}\n", document.tree)).collect());
+        }
+        // Each is indented by itself, so that the order of its fields stays.
+        let indented =
+            |document: &Found| document.text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+        let all: Vec<String> = found.iter().map(indented).collect();
+        Ok(if all.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", all.join(",\n")) })
+    }
+
+    fn find(&self, engine: &Engine, object: &str, kind: Option<Kind>) -> Result<Found> {
+        let wanted = |this: Kind| kind.is_none_or(|kind| kind == this);
+        if wanted(Kind::Container) {
+            match Container::find(engine.dirs(), object) {
+                Ok(found) => return self.container(engine, &found),
+                Err(error) if kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if wanted(Kind::Image) {
+            match engine.store().resolve(object) {
+                Ok(image) => return Found::of(&document::image(&image)),
+                Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match Volumes::new(engine.dirs()).find(object) {
+            Ok(volume) => Found::of(&document::volume(&volume)),
+            Err(error) if kind.is_some() => Err(error),
+            Err(_) => {
+                let refusal = Refusal::new(format!("no such object: `{object}`"));
+                Err(refusal.help("`tara ps -a`, `tara images` and `tara volume ls` list what is there").code(1).into())
+            }
         }
     }
-}
 
-fn of_container(engine: &Engine, Container { record, status, health }: &Container) -> Value {
-    let process = record.spec.process().as_ref();
-    let command = record.command();
-    let (program, arguments) = command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    let folder = engine.dirs().container(&record.id);
-    json!({
-        "Id": record.id,
-        "Created": record.created,
-        "Path": program,
-        "Args": arguments,
-        "State": state(status, health.as_ref()),
-        "RestartCount": record.upkeep.restarts,
-        "LogPath": engine.dirs().log(&record.id),
-        "Image": record.image_id,
-        "Name": format!("/{}", record.name),
-        "HostConfig": host_config(record),
-        "NetworkSettings": show::settings(engine.dirs(), record),
-        "GraphDriver": {
-            "Name": "overlay",
-            "Data": {
-                "LowerDir": record.layers.iter().rev().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":"),
-                "UpperDir": folder.join("diff"),
-                "WorkDir": folder.join("work"),
-            },
-        },
-        "Mounts": record.spec.mounts().iter().flatten().map(mount).collect::<Vec<_>>(),
-        "Config": {
-            "Hostname": record.spec.hostname(),
-            "Domainname": record.networking.domainname.clone().unwrap_or_default(),
-            "ExposedPorts": record.networking.expose.iter().map(|port| (port.clone(), json!({}))).collect::<serde_json::Map<_, _>>(),
-            "User": process.map(|process| format!("{}:{}", process.user().uid(), process.user().gid())),
-            "Tty": process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false),
-            "OpenStdin": record.interactive,
-            "Env": process.and_then(|process| process.env().clone()),
-            "Cmd": command,
-            "Image": record.image,
-            "StopSignal": record.upkeep.stop_signal.as_ref().or(record.stop_signal.as_ref()),
-            "StopTimeout": record.upkeep.stop_timeout,
-            "Healthcheck": health_check(record),
-            "WorkingDir": process.map(oci_spec::runtime::Process::cwd),
-        },
-    })
-}
-
-/// docker's words for what the specification says.
-fn host_config(record: &Record) -> Value {
-    let linux = record.spec.linux().as_ref();
-    let process = record.spec.process().as_ref();
-    let resources = linux.and_then(|linux| linux.resources().clone()).unwrap_or_default();
-    let (memory, cpu) = (resources.memory().unwrap_or_default(), resources.cpu().clone().unwrap_or_default());
-    let block_io = resources.block_io().clone().unwrap_or_default();
-    let security = record.security.as_ref();
-    json!({
-        "AutoRemove": record.auto_remove,
-        "NetworkMode": record.networking.name(),
-        "PortBindings": show::bindings(record),
-        "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
-        "Init": record.init,
-        "RestartPolicy": {
-            "Name": record.upkeep.restart.name(),
-            "MaximumRetryCount": record.upkeep.restart.limit(),
-        },
-        "LogConfig": log_config(record),
-        "Memory": memory.limit().unwrap_or(0),
-        "MemorySwap": memory.swap().unwrap_or(0),
-        "MemoryReservation": memory.reservation().unwrap_or(0),
-        "NanoCpus": nano_cpus(cpu.quota(), cpu.period()),
-        "CpuShares": cpu.shares().unwrap_or(0),
-        "CpuPeriod": cpu.period().unwrap_or(0),
-        "CpuQuota": cpu.quota().unwrap_or(0),
-        "CpusetCpus": cpu.cpus().clone().unwrap_or_default(),
-        "CpusetMems": cpu.mems().clone().unwrap_or_default(),
-        "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
-        "BlkioDeviceReadBps": block_io.throttle_read_bps_device(),
-        "BlkioDeviceWriteBps": block_io.throttle_write_bps_device(),
-        "BlkioDeviceReadIOps": block_io.throttle_read_iops_device(),
-        "BlkioDeviceWriteIOps": block_io.throttle_write_iops_device(),
-        "CgroupParent": linux.and_then(|linux| linux.cgroups_path().as_ref()?.parent()),
-        "CapAdd": security.map(|security| &security.cap_add),
-        "CapDrop": security.map(|security| &security.cap_drop),
-        "Privileged": security.is_some_and(|security| security.privileged),
-        "SecurityOpt": security.map(|security| &security.options),
-        "OomScoreAdj": process.and_then(|process| process.oom_score_adj()).unwrap_or(0),
-        "Ulimits": process.and_then(|process| process.rlimits().clone()),
-        "Sysctls": linux.and_then(|linux| linux.sysctl().clone()),
-        "Devices": linux.and_then(|linux| linux.devices().clone()),
-        "MaskedPaths": linux.and_then(|linux| linux.masked_paths().clone()),
-        "ReadonlyPaths": linux.and_then(|linux| linux.readonly_paths().clone()),
-    })
-}
-
-/// docker counts processors in billionths.
-fn nano_cpus(quota: Option<i64>, period: Option<u64>) -> i128 {
-    match (quota, period) {
-        (Some(quota), Some(period @ 1..)) if quota > 0 => i128::from(quota) * 1_000_000_000 / i128::from(period),
-        _ => 0,
-    }
-}
-
-fn state(status: &Status, health: Option<&Health>) -> Value {
-    let never = "0001-01-01T00:00:00Z";
-    let (pid, started, code, finished) = match status {
-        Status::Running(state) => (state.host_pid, json!(state.started), 0, json!(never)),
-        Status::Exited(exit) | Status::Restarting(exit) => {
-            (0, exit.started.map_or(json!(never), |time| json!(time)), exit.code, json!(exit.finished))
+    fn container(&self, engine: &Engine, found: &Container) -> Result<Found> {
+        let mut document = document::container(engine.dirs(), found);
+        if self.size {
+            let written = ps::written(engine, &found.record);
+            let image = engine.store().resolve(&found.record.image_id).map_or(0, |image| image.size);
+            (document.size_rw, document.size_root_fs) = (Some(written), Some(written + image));
         }
-        Status::Created | Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
-    };
-    let mut value = json!({
-        "Status": ps::state(status),
-        "Running": matches!(status, Status::Running(_)),
-        "Paused": matches!(status, Status::Running(state) if state.paused),
-        "OOMKilled": matches!(status, Status::Exited(exit) if exit.oom_killed),
-        "Restarting": matches!(status, Status::Restarting(_)),
-        "Dead": matches!(status, Status::Abandoned(_)),
-        "Pid": pid,
-        "ExitCode": code,
-        "StartedAt": started,
-        "FinishedAt": finished,
-    });
-    if let (Some(health), Some(fields)) = (health, value.as_object_mut()) {
-        fields.insert("Health".to_owned(), json!(health));
+        Found::of(&document)
     }
-    value
 }
 
-/// docker's form of a health check: times in nanoseconds.
-fn health_check(record: &Record) -> Value {
-    record.upkeep.health.as_ref().map_or(Value::Null, |check| {
-        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        json!({
-            "Test": check.test,
-            "Interval": nanos(check.interval),
-            "Timeout": nanos(check.timeout),
-            "StartPeriod": nanos(check.start_period),
-            "StartInterval": nanos(check.start_interval),
-            "Retries": check.retries,
-        })
-    })
-}
-
-/// docker's form of how the log is kept.
-fn log_config(record: &Record) -> Value {
-    let log = &record.upkeep.log;
-    let size = log.max_size.map_or("-1".to_owned(), |size| size.to_string());
-    json!({
-        "Type": if log.keep { "json-file" } else { "none" },
-        "Config": { "max-size": size, "max-file": log.max_file.to_string() },
-    })
-}
-
-fn mount(mount: &oci_spec::runtime::Mount) -> Value {
-    let options = mount.options().clone().unwrap_or_default();
-    json!({
-        "Type": mount.typ(),
-        "Source": mount.source(),
-        "Destination": mount.destination(),
-        "RW": !options.iter().any(|option| option == "ro"),
-        "Mode": options.join(","),
-    })
-}
-
-fn of_image(image: &Image) -> Value {
-    json!({
-        "Id": image.id.to_string(),
-        "RepoTags": image.names,
-        "Digest": image.manifest.to_string(),
-        "Created": image.created,
-        "Architecture": image.config.architecture(),
-        "Os": image.config.os(),
-        "Size": image.size,
-        "Config": image.config.config(),
-        "RootFS": { "Type": "layers", "Layers": image.config.rootfs().diff_ids() },
-        "Layers": image.layers,
-    })
+impl Found {
+    fn of(document: &impl Serialize) -> Result<Self> {
+        let mut text = Vec::new();
+        let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        document.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indent))?;
+        Ok(Self { text: String::from_utf8(text)?, tree: to_value(document)? })
+    }
 }

@@ -3,7 +3,7 @@
 use super::attach::code;
 use super::options::{
     AttachOptions, FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions, SupervisionOptions,
-    write_id,
+    labels, write_id,
 };
 use super::print;
 use crate::attach::End;
@@ -14,6 +14,7 @@ use crate::report::Refusal;
 use crate::spec::Arguments;
 use anyhow::Result;
 use clap::{ArgAction, Args};
+use std::path::PathBuf;
 use step02_pid_ns::ForwardedSignals;
 
 /// Run a program in a new container.
@@ -54,6 +55,12 @@ struct Options {
     /// The container's name.
     #[arg(long)]
     name: Option<String>,
+    /// Give the container a label.
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    label: Vec<String>,
+    /// Read labels from a file, one a line.
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
     #[command(flatten)]
     files: FileOptions,
     /// Run this instead of the image's entrypoint.
@@ -175,12 +182,16 @@ impl Create {
 impl Options {
     fn request(&self, engine: &Engine) -> Result<RunRequest> {
         let networking = self.network.networking(engine)?;
+        let (mounts, volumes) = self.files.mounts()?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
             hostname: self.network.hostname.clone(),
             user: self.process.user.clone(),
-            mounts: self.files.mounts()?,
+            mounts,
+            volumes,
+            volumes_from: self.files.volumes_from(),
+            labels: labels(&self.label_file, &self.label)?,
             auto_remove: self.rm,
             init: self.init,
             interactive: self.process.interactive,

@@ -1,6 +1,7 @@
 //! What `run`, `create` and `exec` can be asked for: a group of options a file.
 
 mod files;
+mod labels;
 mod network;
 mod process;
 mod resources;
@@ -8,6 +9,7 @@ mod security;
 mod supervision;
 
 pub(super) use files::FileOptions;
+pub(super) use labels::{labels, pairs};
 pub(super) use network::NetworkOptions;
 pub(super) use process::ProcessOptions;
 pub(super) use resources::{LimitOptions, ResourceOptions};
