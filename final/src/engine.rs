@@ -336,7 +336,7 @@ fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 
-fn is_demo(reference: &str) -> bool {
+pub(crate) fn is_demo(reference: &str) -> bool {
     let demo = step07_images::demo::NAME.parse::<Reference>();
     matches!((reference.parse::<Reference>(), demo), (Ok(wanted), Ok(demo)) if wanted == demo)
 }

@@ -78,7 +78,7 @@ impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `reader` and decodes accordingly; `what` names the stream in errors.
     pub(crate) fn new(reader: R, what: &str) -> Result<(Compression, Self), Error> {
         let mut reader = BufReader::with_capacity(BUFFER, reader);
-        let broken = |error: io::Error| Error::io("read", what, error);
+        let broken = |error: io::Error| Error::of_stream("read", what, error);
         let first = loop {
             match reader.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

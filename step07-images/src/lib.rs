@@ -12,7 +12,9 @@
 //! | [`load`] | images from docker archives and OCI layouts |
 //! | [`import`] | an image from a directory or a tarball |
 //! | [`demo`] | an image from this machine's own programs: no network needed |
+//! | [`serve`] | the store as a registry for others |
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
+//! | [`registry`] | images from registries and to them: [`Registries`] |
 //! | [`remove`] | removing images and names |
 //! | [`check`] | what killed processes left behind |
 //!
@@ -30,7 +32,9 @@ mod layout;
 pub mod load;
 mod reach;
 pub mod reference;
+pub mod registry;
 pub mod remove;
+pub mod serve;
 pub mod store;
 pub mod unpack;
 mod work;
@@ -41,6 +45,7 @@ pub use error::Error;
 pub use image::Image;
 pub use load::{Loaded, Source};
 pub use reference::Reference;
+pub use registry::Registries;
 pub use remove::Removed;
 pub use store::Store;
 pub use unpack::{Flavour, Limits, Refusal, Skipped};

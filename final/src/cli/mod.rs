@@ -7,16 +7,24 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
+mod manifest;
 mod options;
+mod progress;
 mod ps;
+mod pull;
+mod push;
+mod registry;
 mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod search;
 mod start;
 mod stop;
 mod system;
+mod tag;
 mod version;
 mod wait;
 
@@ -57,6 +65,18 @@ enum Command {
     Rm(rm::Rm),
     Images(images::Images),
     Rmi(rmi::Rmi),
+    Pull(pull::Pull),
+    Push(push::Push),
+    Login(login::Login),
+    Logout(login::Logout),
+    Tag(tag::Tag),
+    Search(search::Search),
+    /// Look at manifests of a registry.
+    #[command(subcommand)]
+    Manifest(manifest::Manifest),
+    /// This machine's images as a registry.
+    #[command(subcommand)]
+    Registry(registry::Registry),
     Load(load::Load),
     Import(import::Import),
     Inspect(inspect::Inspect),
@@ -114,6 +134,14 @@ impl Cli {
         if let Command::Version(version) = &self.command {
             return version.run();
         }
+        // No store, and no user namespace: these speak to registries only.
+        match &self.command {
+            Command::Login(login) => return login.run(),
+            Command::Logout(logout) => return logout.run(),
+            Command::Search(search) => return search.run(),
+            Command::Manifest(manifest) => return manifest.run(),
+            _ => {}
+        }
         let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
         if let Command::Exec(exec) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
@@ -135,6 +163,14 @@ impl Cli {
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),
             Command::Rmi(rmi) => rmi.run(&engine),
+            Command::Pull(pull) => pull.run(&engine),
+            Command::Push(push) => push.run(&engine),
+            Command::Login(login) => login.run(),
+            Command::Logout(logout) => logout.run(),
+            Command::Tag(tag) => tag.run(&engine),
+            Command::Search(search) => search.run(),
+            Command::Manifest(manifest) => manifest.run(),
+            Command::Registry(registry) => registry.run(&engine),
             Command::Load(load) => load.run(&engine),
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),

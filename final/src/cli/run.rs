@@ -2,11 +2,13 @@
 
 use super::options::{FileOptions, NetworkOptions, ProcessOptions};
 use super::print;
+use super::pull::{Policy, platform, with_image};
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
 use crate::spec::Arguments;
 use anyhow::Result;
 use clap::{ArgAction, Args};
+use step07_images::registry::Platform;
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
@@ -54,6 +56,12 @@ struct Options {
     init: bool,
     #[command(flatten)]
     network: NetworkOptions,
+    /// When to get the image from its registry.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "missing|always|never")]
+    pull: Policy,
+    /// The image for this platform (`linux/arm64`), where it has to be pulled.
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
     /// The image's name or id; `demo` is made on first use.
     image: String,
     /// The program and its arguments; without them the image's.
@@ -67,13 +75,14 @@ impl Run {
             return self.run_detached(engine);
         }
         self.options.process.check_terminal()?;
-        engine.run(&self.options.request()?)
+        let request = self.options.request()?;
+        self.options.with_image(engine, || engine.run(&request))
     }
 
     fn run_detached(&self, engine: &Engine) -> Result<u8> {
         let request = self.options.request()?;
         // Before the monitor, whose messages cannot be followed while an image is made.
-        engine.image(&request.image)?;
+        self.options.with_image(engine, || engine.image(&request.image))?;
         match monitor::start(engine, &Task::Run(Box::new(request)))? {
             Ok(id) => {
                 print(&format!("{id}\n"));
@@ -89,13 +98,19 @@ impl Run {
 
 impl Create {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let id = engine.create(&self.options.request()?)?;
+        let request = self.options.request()?;
+        let id = self.options.with_image(engine, || engine.create(&request))?;
         print(&format!("{id}\n"));
         Ok(0)
     }
 }
 
 impl Options {
+    /// Does what needs the image, which is pulled when it has to be.
+    fn with_image<T>(&self, engine: &Engine, action: impl Fn() -> Result<T>) -> Result<T> {
+        with_image(engine, &self.image, self.pull, self.platform.as_ref(), action)
+    }
+
     fn request(&self) -> Result<RunRequest> {
         Ok(RunRequest {
             image: self.image.clone(),
