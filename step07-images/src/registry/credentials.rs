@@ -50,6 +50,12 @@ impl Keyring {
         Self { path: folder.unwrap_or_else(|| "/root/.docker".into()).join("config.json") }
     }
 
+    /// The keyring in another file.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -183,16 +183,14 @@ impl Downloads<'_> {
             while let Some(layer) = distinct.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let result = self.one(layer, &stop);
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                match (result, &mut done.0) {
-                    (Ok((bytes, work)), Ok(total)) => {
-                        *total += bytes;
-                        done.1.extend(work);
-                    }
-                    (Ok((_, work)), Err(_)) => done.1.extend(work),
+                let (result, work) = result;
+                done.1.extend(work);
+                done.0 = match (result, std::mem::replace(&mut done.0, Ok(0))) {
+                    (Ok(bytes), Ok(total)) => Ok(total + bytes),
                     // The first one is the reason for the others.
-                    (Err(error), Ok(_)) => done.0 = Err(error),
-                    (Err(_), Err(_)) => {}
-                }
+                    (_, Err(first)) => Err(first),
+                    (Err(error), Ok(_)) => Err(error),
+                };
                 if done.0.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -203,44 +201,49 @@ impl Downloads<'_> {
             work();
         });
         let (bytes, mut works) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if bytes.as_ref().map_or_else(goes_on, |_| false) {
-            return Err(bytes.err().unwrap_or_else(cancelled));
+        if !bytes.as_ref().is_err_and(goes_on) {
+            works.iter_mut().for_each(Work::ends);
         }
-        works.iter_mut().for_each(Work::ends);
         Ok((bytes?, works))
     }
 
-    fn one(&self, layer: &Layer, stop: &AtomicBool) -> Result<(u64, Option<Work>), Error> {
+    /// Fetches one layer if it is missing; gives the bytes of its files, and the folder that its blob is in.
+    fn one(&self, layer: &Layer, stop: &AtomicBool) -> (Result<u64, Error>, Option<Work>) {
         if stop.load(Ordering::Relaxed) {
-            return Err(cancelled());
+            return (Err(cancelled()), None);
         }
-        let known = expected(layer, None);
-        if self.intake.has(&known)? {
-            self.progress.layer(layer.digest, Step::Exists);
-            let nothing = std::io::empty();
-            return Ok((self.intake.layer(nothing, known)?.bytes, None));
+        match self.known(layer) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => return (Ok(bytes), None),
+            Err(error) => return (Err(error), None),
         }
-        let mut work = self.work(layer)?;
+        let work = match self.work(layer) {
+            Ok(work) => work,
+            Err(error) => return (Err(error), None),
+        };
         let result = match self.fetch(layer, &work, stop) {
             // What an earlier attempt has kept may be broken: after a power cut, say.
-            Err((error, kept)) if kept > 0 && !goes_on(&error) => {
-                File::create(work.path().join("blob")).doing("empty", work.path())?;
-                self.fetch(layer, &work, stop)
+            Err((error, kept)) if kept > 0 && !goes_on(&error) && !stop.load(Ordering::Relaxed) => {
+                tracing::debug!(%error, "what was kept is no good");
+                let emptied = File::create(work.path().join("blob")).doing("empty", work.path());
+                emptied.and_then(|_| self.fetch(layer, &work, stop).map_err(|(error, _)| error))
             }
-            result => result,
+            result => result.map_err(|(error, _)| error),
         };
-        match result {
-            Ok(bytes) => {
-                self.progress.layer(layer.digest, Step::Done);
-                Ok((bytes, Some(work)))
-            }
-            Err((error, _)) => {
-                if !goes_on(&error) && !stop.load(Ordering::Relaxed) {
-                    work.ends();
-                }
-                Err(error)
-            }
+        if result.is_ok() {
+            self.progress.layer(layer.digest, Step::Done);
         }
+        (result, Some(work))
+    }
+
+    /// The bytes of a layer that is here already.
+    fn known(&self, layer: &Layer) -> Result<Option<u64>, Error> {
+        let known = expected(layer, None);
+        if !self.intake.has(&known)? {
+            return Ok(None);
+        }
+        self.progress.layer(layer.digest, Step::Exists);
+        Ok(Some(self.intake.layer(std::io::empty(), known)?.bytes))
     }
 
     /// The folder that the blob is kept in, with what is there of it.
