@@ -21,7 +21,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use stream::{drain, tree_size};
+use stream::drain;
+pub(crate) use stream::tree_size;
 
 /// What a layer has to be, as far as it is known before.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@
 //! | [`load`] | images from docker archives and OCI layouts |
 //! | [`import`] | an image from a directory or a tarball |
 //! | [`demo`] | an image from this machine's own programs: no network needed |
+//! | [`save`] | images into archives; their history and sizes |
 //! | [`serve`] | the store as a registry for others |
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
 //! | [`registry`] | images from registries and to them: [`Registries`] |
@@ -34,6 +35,7 @@ mod reach;
 pub mod reference;
 pub mod registry;
 pub mod remove;
+pub mod save;
 pub mod serve;
 pub mod store;
 pub mod unpack;

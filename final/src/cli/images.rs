@@ -6,7 +6,7 @@ use crate::format::{ago, size, table};
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use step07_images::{Image, Reference};
+use step07_images::{Image, Reference, Store};
 
 /// List images.
 #[derive(Debug, Args)]
@@ -17,6 +17,12 @@ pub(crate) struct Images {
     /// Do not cut ids short.
     #[arg(long)]
     no_trunc: bool,
+    /// The digests that the images have at their registries, too.
+    #[arg(long)]
+    digests: bool,
+    /// Each image with its layers, and who shares them.
+    #[arg(long, conflicts_with_all = ["quiet", "format", "digests"])]
+    tree: bool,
     /// How to write the list.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -24,7 +30,11 @@ pub(crate) struct Images {
 
 impl Images {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        print(&self.text(&engine.store().list()?));
+        let images = engine.store().list()?;
+        match self.tree {
+            true => print(&self.as_tree(engine.store(), &images)?),
+            false => print(&self.text(&images)),
+        }
         Ok(0)
     }
 
@@ -36,19 +46,48 @@ impl Images {
         if self.format == Format::Json {
             return rows.map(|row| line(&row)).collect();
         }
+        if self.digests {
+            let header = ["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned);
+            return table(&[header].into_iter().chain(rows).collect::<Vec<_>>());
+        }
         let header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned);
+        let rows = rows.map(|[repository, tag, _, id, created, size]| [repository, tag, id, created, size]);
         table(&[header].into_iter().chain(rows).collect::<Vec<_>>())
     }
 
+    /// Each image, and below it its layers, the base first.
+    fn as_tree(&self, store: &Store, images: &[Image]) -> Result<String> {
+        let layers = images.iter().map(|image| store.layers_of(image)).collect::<Result<Vec<_>, _>>()?;
+        let mut text = String::new();
+        for (image, own) in images.iter().zip(&layers) {
+            text += &format!("{}  {}  {}\n", image.display_name(), self.id(image), size(image.size));
+            for (number, layer) in own.iter().enumerate() {
+                let branch = if number + 1 == own.len() { "└─" } else { "├─" };
+                let others = layers.iter().filter(|layers| layers.contains(layer)).count() - 1;
+                let shared = if others == 0 { String::new() } else { format!("  shared with {others} more") };
+                let name = if self.no_trunc { layer.to_string() } else { layer.short() };
+                text += &format!("{branch} {name}  {}{shared}\n", size(store.layer_size(*layer)));
+            }
+        }
+        Ok(text)
+    }
+
     /// One row for each name; an image without a name has one too.
-    fn rows(&self, image: &Image) -> Vec<[String; 5]> {
+    fn rows(&self, image: &Image) -> Vec<[String; 6]> {
         let nameless = ("<none>".to_owned(), "<none>".to_owned());
         let mut names: Vec<_> = image.names.iter().map(|name| repository_and_tag(name)).collect();
         if names.is_empty() {
             names.push(nameless);
         }
         let created = image.created.as_deref().and_then(|text| text.parse().ok()).map_or_else(|| "N/A".to_owned(), ago);
-        let row = |(repository, tag)| [repository, tag, self.id(image), created.clone(), size(image.size)];
+        let digest = |repository: &str| {
+            let of_it = image.repo_digests.iter().find_map(|it| it.strip_prefix(repository)?.strip_prefix('@'));
+            of_it.unwrap_or("<none>").to_owned()
+        };
+        let row = |(repository, tag): (String, String)| {
+            let digest = digest(&repository);
+            [repository, tag, digest, self.id(image), created.clone(), size(image.size)]
+        };
         names.into_iter().map(row).collect()
     }
 
@@ -64,7 +103,7 @@ fn repository_and_tag(name: &str) -> (String, String) {
     }
 }
 
-fn line([repository, tag, id, created, size]: &[String; 5]) -> String {
-    let line = json!({ "Repository": repository, "Tag": tag, "ID": id, "CreatedSince": created, "Size": size });
+fn line([repository, tag, digest, id, created, size]: &[String; 6]) -> String {
+    let line = json!({ "Repository": repository, "Tag": tag, "Digest": digest, "ID": id, "CreatedSince": created, "Size": size });
     format!("{line}\n")
 }

@@ -1,6 +1,8 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod df;
 mod exec;
+mod history;
 mod images;
 mod import;
 mod info;
@@ -20,6 +22,7 @@ mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod search;
 mod start;
 mod stop;
@@ -70,6 +73,8 @@ enum Command {
     Login(login::Login),
     Logout(login::Logout),
     Tag(tag::Tag),
+    History(history::History),
+    Save(save::Save),
     Search(search::Search),
     /// Look at manifests of a registry.
     #[command(subcommand)]
@@ -168,6 +173,8 @@ impl Cli {
             Command::Login(login) => login.run(),
             Command::Logout(logout) => logout.run(),
             Command::Tag(tag) => tag.run(&engine),
+            Command::History(history) => history.run(&engine),
+            Command::Save(save) => save.run(&engine),
             Command::Search(search) => search.run(),
             Command::Manifest(manifest) => manifest.run(),
             Command::Registry(registry) => registry.run(&engine),

@@ -385,6 +385,7 @@ impl<'a> Client<'a> {
             ureq::Error::Timeout(_) => {
                 Error::Silent { what: what.to_owned(), seconds: self.settings.patience.silence.as_secs() }
             }
+            error if error.to_string().contains("CaUsedAsEndEntity") => Error::Authority { host },
             error if is_certificate(&error) => Error::Tls { host, why: error.to_string() },
             error if is_plain(&error) => Error::PlainHttp { host },
             // Nobody there is an answer; whoever was there and went may come back.

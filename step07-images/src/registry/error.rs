@@ -13,6 +13,8 @@ pub enum Error {
     Lost { host: String, why: String },
     #[error("the registry `{host}` cannot be trusted: {why}")]
     Tls { host: String, why: String },
+    #[error("the registry `{host}` cannot be trusted: its certificate is an authority's own, not a server's")]
+    Authority { host: String },
     #[error("the registry `{host}` speaks plain HTTP, and is not allowed to")]
     PlainHttp { host: String },
     #[error("{what}: no answer for {seconds} s")]
@@ -70,6 +72,9 @@ impl Error {
             Self::Tls { .. } => {
                 "put its authority's certificate into `/etc/tara/certs.d/HOST/ca.crt`, or name it `insecure` in \
                  `/etc/tara/registries.toml`"
+            }
+            Self::Authority { .. } => {
+                "make the server a certificate with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`"
             }
             Self::PlainHttp { .. } => "if you trust the network, name it `insecure` in `/etc/tara/registries.toml`",
             Self::Lost { .. } | Self::Silent { .. } | Self::TooSlow { .. } | Self::Cut { .. } => {
