@@ -388,6 +388,9 @@ impl<'a> Client<'a> {
             error if error.to_string().contains("CaUsedAsEndEntity") => Error::Authority { host },
             error if is_certificate(&error) => Error::Tls { host, why: error.to_string() },
             error if is_plain(&error) => Error::PlainHttp { host },
+            error if error.to_string().contains("failed to lookup address") => {
+                Error::Unreachable { host, why: "its name is not known to the resolver".into() }
+            }
             // Nobody there is an answer; whoever was there and went may come back.
             ureq::Error::Io(error) if is_lost(&error) => Error::Lost { host, why: crate::error::describe(&error) },
             ureq::Error::Io(error) => Error::Unreachable { host, why: crate::error::describe(&error) },
