@@ -32,6 +32,7 @@ testkit::suite! {
     a_read_only_store_takes_nothing: [BUSYBOX, IP],
     a_killed_server_leaves_what_can_be_reclaimed: [BUSYBOX, IP],
     credentials_go_through_a_helper: [BUSYBOX, REGISTRY, HTPASSWD, IP],
+    a_mirror_is_asked_first: [BUSYBOX, IP],
     saved_archives_are_read_by_others: [BUSYBOX, SKOPEO, IP],
     what_images_are_made_of: [BUSYBOX, SKOPEO, UMOCI, IP],
 }
@@ -434,4 +435,25 @@ fn what_images_are_made_of(host: &Host) {
     let images = df.lines().find(|line| line.starts_with("Images ")).unwrap();
     assert_eq!(images.split_whitespace().nth(2), Some("1"), "{df}");
     engine.tara(&["rm", "user"]).ok();
+}
+
+fn a_mirror_is_asked_first(host: &Host) {
+    let _server = served(host, &[]);
+    let engine = Engine::with_box(host);
+    engine.tara(&["tag", "box", "127.0.0.1:5001/team/box:1"]).ok();
+    engine.tara(&["push", "127.0.0.1:5001/team/box:1"]).ok();
+    let folder = host.path("home").join(".config/tara");
+    fs::create_dir_all(&folder).unwrap();
+    let settings = folder.join("registries.toml");
+    fs::write(&settings, "[\"school.example\"]\nmirrors = [\"http://127.0.0.1:5009\", \"http://127.0.0.1:5001\"]\n")
+        .unwrap();
+    let pulled = second_engine(host, &["pull", "school.example/team/box:1"]).ok();
+    assert!(pulled.ends_with("\nschool.example/team/box:1\n"), "{pulled}");
+    assert_eq!(second_engine(host, &["run", "--rm", "school.example/team/box:1", "echo", "near"]).ok(), "near\n");
+    fs::write(&settings, "[\"school.example\"]\nmirror = []\n").unwrap();
+    let wrong = second_engine(host, &["pull", "school.example/team/box:1"]);
+    assert!(
+        wrong.code == 1 && wrong.stderr.contains("registries.toml") && wrong.stderr.contains("mirror"),
+        "{wrong:?}"
+    );
 }

@@ -63,9 +63,7 @@ fn pull(place: &Place) -> Result<u8> {
 fn image(store: &Store, name: &str) -> Result<Image> {
     match store.resolve(name) {
         Err(ImageError::NoSuchImage { .. }) if name == "demo" => Ok(store.ensure_demo()?),
-        Err(ImageError::NoSuchImage { .. }) => {
-            Ok(store.pull(&Registries::read()?, &name.parse()?, None, &())?.image)
-        }
+        Err(ImageError::NoSuchImage { .. }) => Ok(store.pull(&Registries::read()?, &name.parse()?, None, &())?.image),
         image => Ok(image?),
     }
 }
@@ -78,7 +76,7 @@ fn run(args: &Args) -> Result<u8> {
     let hostname = Hostname::new("step07")?;
     let scratch = tempfile::Builder::new().prefix("step07-").tempdir().context("scratch directory for the writes")?;
     let overlay = overlay(&image, scratch.path())?;
-    let user = User::lookup(overlay.as_fd(), config.user().as_deref().unwrap_or("root"))?;
+    let user = User::lookup(overlay.as_fd(), config.user().as_deref().unwrap_or_default())?;
     let program = Program::new(&command(args, &config)?, &environment(&config, &user))?;
     let workdir = config.working_dir().as_deref().filter(|folder| !folder.is_empty()).unwrap_or("/");
     let mounts = Mounts::prepare(&defaults(&Setting::default()), true, None, Path::new(workdir))?;

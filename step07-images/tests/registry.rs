@@ -51,6 +51,7 @@ tests! {
     a_killed_pull_leaves_a_valid_store: [IP],
     two_pulls_at_once_unpack_once: [IP],
     a_full_disk_is_said_and_leaves_a_valid_store: [IP],
+    the_program_runs_an_image: [IP, Need::Root, testkit::BUSYBOX],
 }
 
 /// This program is also the one that pulls: a pull that is killed has to be a process.
@@ -540,4 +541,20 @@ fn a_full_disk_is_said_and_leaves_a_valid_store(host: &Host) {
         drop(store);
         umount(&root).unwrap();
     }
+}
+
+/// `step07-images run`: with everything of the steps before, and pulled when it is missing.
+fn the_program_runs_an_image(host: &Host) {
+    loopback(host);
+    let program = || host.command(env!("CARGO_BIN_EXE_step07-images"));
+    let script = "echo $$; hostname; grep -E 'CapEff|Seccomp:' /proc/self/status; ls /sys/class/net";
+    let said =
+        host.run(program().args(["run", "--root"]).arg(host.path("root")).args(["demo", "sh", "-c", script])).ok();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!(words, ["1", "step07", "CapEff:", "00000000a80425fb", "Seccomp:", "2", "lo"]);
+    let registry = Fake::new("127.0.0.1", |asked, stream| image().answer(asked, stream));
+    let pulled = host.run(program().args(["pull", "--root"]).arg(host.path("root")).arg(registry.name("x:1"))).ok();
+    assert_eq!(pulled.trim(), Digest::of(&image().manifest).to_string());
+    let missing = host.run(program().args(["run", "--root"]).arg(host.path("root")).arg(registry.name("x:1")));
+    assert_eq!(missing.code, 127, "{missing:?}");
 }
