@@ -10,7 +10,7 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use serde::Deserialize;
 use std::fmt;
 use std::str::FromStr;
-use sys::arch::OCI_ARCHITECTURE;
+use sys::arch::{OCI_ARCHITECTURE, oci_architecture};
 use ureq::http::Method;
 use ureq::http::header::{ACCEPT, CONTENT_TYPE};
 
@@ -51,11 +51,7 @@ impl FromStr for Platform {
         if parts.iter().any(|part| part.is_empty() || !part.bytes().all(word)) {
             return Err("a platform is `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`");
         }
-        let architecture = |name: &str| match name {
-            "x86_64" => "amd64".to_owned(),
-            "aarch64" => "arm64".to_owned(),
-            name => name.to_owned(),
-        };
+        let architecture = |name: &str| oci_architecture(name).to_owned();
         match &parts[..] {
             [one] if one == "linux" => Ok(Self::default()),
             [one] => Ok(Self { os: "linux".into(), architecture: architecture(one), variant: None }),
@@ -249,7 +245,6 @@ mod tests {
             ("linux/arm64", "linux/arm64"),
             ("arm64", "linux/arm64"),
             ("linux/ARM/v7", "linux/arm/v7"),
-            ("linux/x86_64", "linux/amd64"),
             ("windows/amd64", "windows/amd64"),
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), expected);
