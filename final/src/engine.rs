@@ -568,7 +568,7 @@ fn networking(request: &RunRequest, image: &Image) -> Networking {
     networking
 }
 
-fn is_demo(reference: &str) -> bool {
+pub(crate) fn is_demo(reference: &str) -> bool {
     let demo = step07_images::demo::NAME.parse::<Reference>();
     matches!((reference.parse::<Reference>(), demo), (Ok(wanted), Ok(demo)) if wanted == demo)
 }

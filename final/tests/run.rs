@@ -92,7 +92,7 @@ fn exit_codes_are_dockers(host: &Host) {
     assert_eq!(engine.shell(&[], "exit 7").code, 7);
     assert_eq!(engine.shell(&["--init"], "kill -TERM $$").code, 143);
     assert_eq!(engine.shell(&[], "sh -c 'kill -KILL $$'; exit $?").code, 137);
-    assert_eq!(engine.tara(&["run", "--rm", "nosuch"]).code, 125);
+    assert_eq!(engine.tara(&["run", "--rm", "--pull", "never", "nosuch"]).code, 125);
     assert_eq!(engine.tara(&["run", "--no-such-flag", "box"]).code, 125);
     assert_eq!(engine.run(&[], &["/etc/passwd"]).code, 126);
     assert_eq!(engine.run(&[], &["no-such-program"]).code, 127);

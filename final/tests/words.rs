@@ -190,8 +190,8 @@ fn errors_of_run(host: &Host) {
     let text = failures(
         &engine,
         "
-        run nosuch
-        run 0123456789ab
+        run --pull never nosuch
+        run --pull never 0123456789ab
         run Upper
         run box:
         run box@sha256:12

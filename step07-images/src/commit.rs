@@ -77,14 +77,14 @@ impl Store {
         let what = "write the configuration".to_owned();
         let bytes = serde_json::to_vec(&image).map_err(|source| Error::Json { what, source })?;
         let unpacked = base.size + layer.bytes;
-        let layers: Vec<Descriptor> = self.blobs_of(base)?.into_iter().chain([layer.descriptor]).collect();
+        let layers: Vec<Descriptor> = self.descriptors_of(base)?.into_iter().chain([layer.descriptor]).collect();
         let manifest = docker::manifest_of(&bytes, layers, &mut intake)?;
         intake.image(manifest, name.map(std::slice::from_ref).unwrap_or_default(), unpacked);
         self.committed(intake)
     }
 
     /// The layers of an image as its manifest has them.
-    fn blobs_of(&self, image: &Image) -> Result<Vec<Descriptor>, Error> {
+    fn descriptors_of(&self, image: &Image) -> Result<Vec<Descriptor>, Error> {
         let index = self.layout.read_index()?;
         let (descriptor, _) = self.find(index.manifests(), &image.manifest.to_string())?;
         Ok(self.layout.manifest(descriptor)?.layers().clone())

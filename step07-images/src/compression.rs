@@ -67,18 +67,39 @@ impl Compression {
     }
 }
 
+/// The longest sign of a compression.
+const SIGN: usize = 6;
+
+/// A stream whose first read gives enough to tell its compression: from a network the first byte may come alone.
+pub(crate) struct Primed<R> {
+    reader: R,
+    is_first: bool,
+}
+
+impl<R: Read> Read for Primed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = self.reader.read(buffer)?;
+        while std::mem::take(&mut self.is_first) && count > 0 && count < SIGN.min(buffer.len()) {
+            let more = self.reader.read(&mut buffer[count..])?;
+            count += more;
+            self.is_first = more > 0;
+        }
+        Ok(count)
+    }
+}
+
 /// A stream of any compression, decompressed.
 pub(crate) enum Decoder<R: Read> {
-    None(BufReader<R>),
-    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
-    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
+    None(BufReader<Primed<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Primed<R>>>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<Primed<R>>>),
 }
 
 impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `reader` and decodes accordingly; `what` names the stream in errors.
     pub(crate) fn new(reader: R, what: &str) -> Result<(Compression, Self), Error> {
-        let mut reader = BufReader::with_capacity(BUFFER, reader);
-        let broken = |error: io::Error| Error::io("read", what, error);
+        let mut reader = BufReader::with_capacity(BUFFER, Primed { reader, is_first: true });
+        let broken = |error: io::Error| Error::of_stream("read", what, error);
         let first = loop {
             match reader.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -97,18 +118,18 @@ impl<R: Read> Decoder<R> {
     /// The compressed stream.
     pub(crate) fn get_ref(&self) -> &R {
         match self {
-            Self::None(reader) => reader.get_ref(),
-            Self::Gzip(decoder) => decoder.get_ref().get_ref(),
-            Self::Zstd(decoder) => decoder.get_ref().get_ref(),
+            Self::None(reader) => &reader.get_ref().reader,
+            Self::Gzip(decoder) => &decoder.get_ref().get_ref().reader,
+            Self::Zstd(decoder) => &decoder.get_ref().get_ref().reader,
         }
     }
 
     /// The compressed stream, for what is left of it.
     pub(crate) fn into_inner(self) -> R {
         match self {
-            Self::None(reader) => reader.into_inner(),
-            Self::Gzip(decoder) => decoder.into_inner().into_inner(),
-            Self::Zstd(decoder) => decoder.finish().into_inner(),
+            Self::None(reader) => reader.into_inner().reader,
+            Self::Gzip(decoder) => decoder.into_inner().into_inner().reader,
+            Self::Zstd(decoder) => decoder.finish().into_inner().reader,
         }
     }
 }
@@ -126,6 +147,27 @@ impl<R: Read> Read for Decoder<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Gives one byte at a time.
+    struct Drop<'a>(&'a [u8]);
+
+    impl Read for Drop<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(1);
+            self.0.read(&mut buffer[..most])
+        }
+    }
+
+    #[test]
+    fn the_first_byte_may_come_alone() {
+        let packed = zstd::encode_all(&b"abc"[..], 1).unwrap();
+        for (bytes, expected) in [(&packed[..], &b"abc"[..]), (b"abcdefghi", b"abcdefghi"), (b"a", b"a"), (b"", b"")] {
+            let (_, mut decoder) = Decoder::new(Drop(bytes), "x").unwrap();
+            let mut plain = Vec::new();
+            decoder.read_to_end(&mut plain).unwrap();
+            assert_eq!(plain, expected);
+        }
+    }
 
     #[test]
     fn content_and_media_type_have_to_agree() {

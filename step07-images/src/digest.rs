@@ -102,10 +102,6 @@ impl<T> Hashing<T> {
         Self { inner, hasher: None, count: 0 }
     }
 
-    pub(crate) fn get_ref(&self) -> &T {
-        &self.inner
-    }
-
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

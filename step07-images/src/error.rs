@@ -1,6 +1,7 @@
 //! What can go wrong with an image: what failed, on what, why; [`Error::help`] says what to do.
 
 use crate::digest::Digest;
+use crate::registry;
 use crate::unpack::Refusal;
 use nix::errno::Errno;
 use std::io;
@@ -65,6 +66,9 @@ pub enum Error {
     /// `remove` of an image that containers use.
     #[error("image `{image}` is used by {users}")]
     InUse { image: String, users: String },
+    /// A registry that cannot be had, or does not keep to the rules.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     /// No material for the demo image.
     #[error("cannot make the image `demo`: this machine has no {missing}")]
     Demo { missing: &'static str },
@@ -73,6 +77,23 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         Self::Io { doing, path: path.into(), source: source.into() }
+    }
+
+    /// An error of reading `what`: one that a stream of ours has sent up through the decoder comes out as it was.
+    pub(crate) fn of_stream(doing: &'static str, what: &str, error: io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(|error| Self::io(doing, what, error))
+    }
+
+    /// The same for what went wrong while an entry of `layer` was read.
+    pub(crate) fn of_entry(layer: &str, entry: String, refusal: Refusal) -> Self {
+        let refusal = match refusal {
+            Refusal::Stream { error } => match error.downcast::<Self>() {
+                Ok(error) => return error,
+                Err(error) => Refusal::Stream { error },
+            },
+            refusal => refusal,
+        };
+        Self::Entry { layer: layer.to_owned(), entry, refusal }
     }
 
     pub(crate) fn malformed(what: impl Into<String>, why: impl Into<String>) -> Self {
@@ -86,7 +107,9 @@ impl Error {
             Self::Reference { .. } => {
                 "write `name`, `name:tag`, `host:port/name:tag` or `name@sha256:…`, names in lower case"
             }
-            Self::NoSuchImage { .. } => "`tara images` lists what is there; `tara load` and `tara import` bring more",
+            Self::NoSuchImage { .. } => {
+                "`tara images` lists what is there; `tara pull`, `tara load` and `tara import` bring more"
+            }
             Self::Ambiguous { .. } => "write more digits of the id",
             Self::Io { source, .. } => return help_for(source),
             Self::NotAnImage { .. } => {
@@ -100,6 +123,7 @@ impl Error {
             Self::Entry { refusal, .. } => return refusal.help(),
             Self::SeveralNames { .. } => "remove the names one by one, or all with `--force`",
             Self::InUse { .. } => "remove these containers first",
+            Self::Registry(error) => return error.help(),
             Self::Demo { .. } => "install `busybox-static`",
             _ => return None,
         })

@@ -13,6 +13,9 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Our own: how many bytes the files of all the layers have, so that listing images reads no layer.
 pub(crate) const UNPACKED: &str = "tara.unpacked-size";
 
+/// Our own: the digest that an image has at the registry it came from; that of an index, where it was chosen from one.
+pub(crate) const REPO_DIGEST: &str = "tara.repo-digest";
+
 /// An image: what to run ([`Image::config`]) and on which files ([`Image::layers`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
@@ -22,6 +25,8 @@ pub struct Image {
     pub manifest: Digest,
     /// Its names in familiar form, sorted; empty for an image without a name.
     pub names: Vec<String>,
+    /// `repository@sha256:…` for each of the names, sorted: what a registry calls it.
+    pub repo_digests: Vec<String>,
     /// Environment, command, user, working directory and the rest.
     pub config: ImageConfiguration,
     /// The unpacked layers, base first; none twice. For overlayfs's `lowerdir` they are reversed: there the top is first.
@@ -47,12 +52,16 @@ impl Image {
     ) -> Result<Self, Error> {
         let config = layout.config(manifest)?;
         let same = index.iter().filter(|other| other.digest() == descriptor.digest());
-        let mut names: Vec<_> = same.filter_map(name_of).map(str::to_owned).collect();
+        let mut names: Vec<_> = same.clone().filter_map(name_of).map(str::to_owned).collect();
         names.sort();
+        let mut repo_digests: Vec<_> = same.filter_map(repo_digest).collect();
+        repo_digests.sort();
+        repo_digests.dedup();
         Ok(Self {
             id: Digest::try_from(manifest.config().digest())?,
             manifest: Digest::try_from(descriptor.digest())?,
             names,
+            repo_digests,
             layers: distinct(diff_ids(&config)?).into_iter().map(|id| layout.layer(id)).collect(),
             size: annotation(descriptor, UNPACKED).and_then(|size| size.parse().ok()).unwrap_or(0),
             created: config.created().clone(),
@@ -83,6 +92,13 @@ pub(crate) fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'
 
 pub(crate) fn name_of(descriptor: &Descriptor) -> Option<&str> {
     annotation(descriptor, REF_NAME)
+}
+
+/// `repository@digest` of an entry with a name.
+fn repo_digest(descriptor: &Descriptor) -> Option<String> {
+    let repository = name_of(descriptor)?.parse::<Reference>().ok()?.repository();
+    let digest = annotation(descriptor, REPO_DIGEST).unwrap_or(descriptor.digest().as_ref());
+    Some(format!("{repository}@{digest}"))
 }
 
 /// `descriptor` under another name, or none.

@@ -8,7 +8,7 @@ mod stream;
 
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
-use crate::image::{UNPACKED, renamed};
+use crate::image::{REPO_DIGEST, UNPACKED, renamed};
 use crate::reach::{Reach, any_has, pin, placed, works};
 use crate::reference::Reference;
 use crate::store::{Store, enter};
@@ -20,7 +20,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use stream::{Layer, drain, tree_size};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use stream::drain;
+pub(crate) use stream::tree_size;
 
 /// What a layer has to be, as far as it is known before.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub(crate) struct Expected {
     pub(crate) blob: Option<(Digest, u64)>,
     pub(crate) diff_id: Option<Digest>,
     pub(crate) media_type: Option<MediaType>,
-    /// The blob is already a file of this intake's folder.
+    /// Where the reader keeps the blob by itself, on the store's file system; otherwise a copy is made while reading.
     pub(crate) stored: Option<PathBuf>,
 }
 
@@ -48,25 +50,28 @@ pub(crate) struct Added {
 pub(crate) struct Intake<'a> {
     store: &'a Store,
     work: Work,
+    taken: Mutex<Taken>,
+    committed: bool,
+}
+
+/// What an intake has taken; layers come in side by side.
+#[derive(Debug, Clone, Default)]
+struct Taken {
     entries: Vec<Descriptor>,
-    blobs: Vec<Digest>,
+    /// Each with the file that it still is.
+    blobs: Vec<(Digest, PathBuf)>,
     layers: Vec<Digest>,
     skipped: Vec<Skipped>,
-    committed: bool,
 }
 
 impl<'a> Intake<'a> {
     pub(crate) fn begin(store: &'a Store) -> Result<Self, Error> {
         let work = Work::unique(&store.layout.tmp())?;
-        Ok(Self {
-            store,
-            work,
-            entries: Vec::new(),
-            blobs: Vec::new(),
-            layers: Vec::new(),
-            skipped: Vec::new(),
-            committed: false,
-        })
+        Ok(Self { store, work, taken: Mutex::default(), committed: false })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The intake's own folder.
@@ -74,30 +79,43 @@ impl<'a> Intake<'a> {
         self.work.path()
     }
 
-    pub(crate) fn skip(&mut self, skipped: Vec<Skipped>) {
-        self.skipped.extend(skipped);
+    pub(crate) fn skip(&self, skipped: Vec<Skipped>) {
+        self.taken().skipped.extend(skipped);
     }
 
     /// Takes a document (manifest or configuration).
-    pub(crate) fn document(&mut self, bytes: &[u8]) -> Result<Digest, Error> {
+    pub(crate) fn document(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
         let path = self.work.path().join(digest.hex());
         fs::write(&path, bytes).doing("write", &path)?;
-        self.blobs.push(digest);
+        self.taken().blobs.push((digest, path));
         Ok(digest)
     }
 
     /// Enters an image whose manifest and layers were taken, under `names` or none.
-    pub(crate) fn image(&mut self, manifest: Descriptor, names: &[Reference], unpacked: u64) {
-        let mut manifest = manifest;
-        manifest.set_annotations(Some([(UNPACKED.to_owned(), unpacked.to_string())].into()));
-        let names: Vec<_> = names.iter().filter(|name| name.digest().is_none()).map(Some).collect();
-        let names = if names.is_empty() { vec![None] } else { names };
-        self.entries.extend(names.into_iter().map(|name| renamed(&manifest, name)));
+    pub(crate) fn image(&self, manifest: Descriptor, names: &[Reference], unpacked: u64) {
+        let names: Vec<_> = names.iter().filter(|name| name.digest().is_none()).collect();
+        self.enter(manifest, &names, unpacked, None);
     }
 
-    /// Takes one layer: reads it once, and in that pass stores, hashes, decompresses, hashes and unpacks it.
-    pub(crate) fn layer(&mut self, reader: impl Read, expected: Expected) -> Result<Added, Error> {
+    /// Enters an image that came from a registry under `name`, with the digest that it has there: the index's, where there
+    /// is one. A name with a digest is entered too: it is how the image was asked for.
+    pub(crate) fn pulled(&self, manifest: Descriptor, name: &Reference, unpacked: u64, digest: Digest) {
+        self.enter(manifest, &[name], unpacked, Some(digest));
+    }
+
+    fn enter(&self, mut manifest: Descriptor, names: &[&Reference], unpacked: u64, digest: Option<Digest>) {
+        let size = (UNPACKED.to_owned(), unpacked.to_string());
+        let digest = digest.map(|digest| (REPO_DIGEST.to_owned(), digest.to_string()));
+        manifest.set_annotations(Some([size].into_iter().chain(digest).collect()));
+        let nameless = names.is_empty().then(|| renamed(&manifest, None));
+        let entries = names.iter().map(|name| renamed(&manifest, Some(name)));
+        self.taken().entries.extend(entries.chain(nameless));
+    }
+
+    /// Takes one layer: reads it once, and in that pass stores, hashes, decompresses, hashes and unpacks it. Several may be
+    /// taken side by side.
+    pub(crate) fn layer(&self, reader: impl Read + Send, expected: Expected) -> Result<Added, Error> {
         let turn = self.turn(expected.diff_id)?;
         let whole = match expected.diff_id {
             Some(diff_id) => self.is_whole(diff_id)?,
@@ -106,32 +124,44 @@ impl<'a> Intake<'a> {
         if whole && let Some(added) = self.known(&expected)? {
             return Ok(added);
         }
-        let incoming = self.incoming(&expected);
+        let incoming = expected.stored.clone().unwrap_or_else(|| turn.path().join("incoming"));
         let copy = match &expected.stored {
             Some(_) => None,
             None => Some(File::create(&incoming).doing("create", &incoming)?),
         };
-        let mut stream = Layer::open(reader, copy, &expected)?;
         let rootfs = turn.path().join("rootfs");
-        let unpacked = if whole { None } else { Some(self.unpack(&mut stream, &rootfs, &expected)?) };
-        let compression = stream.compression();
-        let (blob, size, diff_id) = stream.finish(whole).doing("read", &expected.what)?;
-        let diff_id = expected.check(blob, size, diff_id)?;
+        let (blob, tar, unpacked) = if whole {
+            (stream::keep(reader, copy, &expected)?, None, None)
+        } else {
+            let unpack = |stream: &mut stream::Layer| self.unpack(stream, &rootfs, &expected);
+            let (blob, tar, bytes) = stream::flow(reader, copy, &expected, unpack)?;
+            // The blob of a plain tar is the tar.
+            let tar = tar.unwrap_or(blob.digest);
+            (blob, Some(tar), Some(bytes))
+        };
+        let diff_id = expected.check(blob.digest, blob.size, tar)?;
         if unpacked.is_some() {
             self.place(diff_id, &rootfs)?;
         }
-        let to = self.work.path().join(blob.hex());
-        fs::rename(&incoming, &to).doing("rename", &incoming)?;
-        self.blobs.push(blob);
-        let media_type = expected.media_type.unwrap_or_else(|| compression.media_type());
-        let descriptor = Descriptor::new(media_type, size, blob);
+        let kept = match &expected.stored {
+            Some(stored) => stored.clone(),
+            None => self.work.path().join(blob.digest.hex()),
+        };
+        if kept != incoming {
+            // The turn's folder goes with the turn.
+            fs::rename(&incoming, &kept).doing("rename", &incoming)?;
+        }
+        self.taken().blobs.push((blob.digest, kept));
+        let media_type = expected.media_type.unwrap_or_else(|| blob.compression.media_type());
+        let descriptor = Descriptor::new(media_type, blob.size, blob.digest);
         let bytes = unpacked.unwrap_or_else(|| tree_size(&self.store.layout.layer(diff_id)));
         Ok(Added { descriptor, diff_id, bytes })
     }
 
-    fn incoming(&self, expected: &Expected) -> PathBuf {
-        let stored = expected.stored.clone();
-        stored.unwrap_or_else(|| self.work.path().join("incoming"))
+    /// Whether nothing of the layer has to be read: it is unpacked, and its blob is there.
+    pub(crate) fn has(&self, expected: &Expected) -> Result<bool, Error> {
+        let Some(diff_id) = expected.diff_id else { return Ok(false) };
+        Ok(self.is_whole(diff_id)? && self.known(expected)?.is_some())
     }
 
     /// The folder to unpack in. For a layer that is known by name it is the layer's own: a second load of the same layer
@@ -162,7 +192,7 @@ impl<'a> Intake<'a> {
     fn is_whole_locked(&self, diff_id: Digest) -> Result<bool, Error> {
         let layout = &self.store.layout;
         let (live, _) = works(layout, Some(self.work.path()))?;
-        let trusted = self.layers.contains(&diff_id)
+        let trusted = self.taken().layers.contains(&diff_id)
             || any_has(&live, &placed(diff_id))
             || Reach::of(layout, layout.read_index()?.manifests())?.layers.contains(&diff_id);
         let whole = trusted && layout.layer(diff_id).is_dir();
@@ -191,7 +221,7 @@ impl<'a> Intake<'a> {
         Ok(Some(Added { descriptor: Descriptor::new(media_type, size, digest), diff_id, bytes }))
     }
 
-    fn unpack(&mut self, stream: &mut impl Stream, rootfs: &Path, expected: &Expected) -> Result<u64, Error> {
+    fn unpack(&self, stream: &mut impl Stream, rootfs: &Path, expected: &Expected) -> Result<u64, Error> {
         DirBuilder::new().create(rootfs).doing("create", rootfs)?;
         // Whatever the umask is: it is `/` of containers whose images do not say otherwise.
         fs::set_permissions(rootfs, fs::Permissions::from_mode(0o755)).doing("set the mode of", rootfs)?;
@@ -203,15 +233,14 @@ impl<'a> Intake<'a> {
         });
         // A stream that was cut because it is too long looks truncated; the lie about its size is the reason.
         expected.check_size(stream.passed().1, true)?;
-        let unpacked =
-            unpacked.map_err(|(entry, refusal)| Error::Entry { layer: expected.what.clone(), entry, refusal })?;
-        self.skipped.extend(unpacked.skipped);
+        let unpacked = unpacked.map_err(|(entry, refusal)| Error::of_entry(&expected.what, entry, refusal))?;
+        self.taken().skipped.extend(unpacked.skipped);
         tracing::debug!(layer = expected.what, entries = unpacked.entries, bytes = unpacked.bytes, "unpacked");
         Ok(unpacked.bytes)
     }
 
     /// Moves a layer to its place, and says so to other loads.
-    fn place(&mut self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
+    fn place(&self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         if self.is_whole_locked(diff_id)? {
@@ -226,7 +255,7 @@ impl<'a> Intake<'a> {
         fs::rename(rootfs, &to).doing("rename", rootfs)?;
         self.mark(&pin(diff_id))?;
         self.mark(&placed(diff_id))?;
-        self.layers.push(diff_id);
+        self.taken().layers.push(diff_id);
         Ok(())
     }
 
@@ -234,20 +263,21 @@ impl<'a> Intake<'a> {
     pub(crate) fn commit(mut self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
-        for digest in &self.blobs {
-            let (from, to) = (self.work.path().join(digest.hex()), layout.blob(*digest));
-            match fs::rename(&from, &to) {
+        let taken = self.taken().clone();
+        for (digest, from) in &taken.blobs {
+            let to = layout.blob(*digest);
+            match fs::rename(from, &to) {
                 // The same blob twice in one load: the first rename has moved it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
-                result => result.doing("rename", &from)?,
+                result => result.doing("rename", from)?,
             }
         }
         let root = layout.root();
         let folder = File::open(root).doing("open", root)?;
         nix::unistd::syncfs(folder).doing("flush the file system of", root)?;
-        layout.change_index(|index| self.entries.iter().for_each(|entry| enter(index, entry.clone())))?;
+        layout.change_index(|index| taken.entries.iter().for_each(|entry| enter(index, entry.clone())))?;
         self.committed = true;
-        Ok((std::mem::take(&mut self.entries), std::mem::take(&mut self.skipped)))
+        Ok((taken.entries, taken.skipped))
     }
 
     /// Removes what this intake has put in place, unless an image or another load counts on it by now.
@@ -256,14 +286,15 @@ impl<'a> Intake<'a> {
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         let (live, _) = works(layout, Some(self.work.path()))?;
         let reach = Reach::of(layout, layout.read_index()?.manifests())?;
-        for layer in self.layers.iter().filter(|layer| !reach.layers.contains(layer)) {
+        let taken = self.taken();
+        for layer in taken.layers.iter().filter(|layer| !reach.layers.contains(layer)) {
             if !any_has(&live, &pin(*layer)) {
                 // Into the intake's own folder, which is removed whole.
                 let from = layout.layer(*layer);
                 fs::rename(&from, self.work.path().join(format!("back-{}", layer.hex()))).doing("remove", from)?;
             }
         }
-        for blob in self.blobs.iter().filter(|blob| !reach.blobs.contains(blob)) {
+        for (blob, _) in taken.blobs.iter().filter(|(blob, _)| !reach.blobs.contains(blob)) {
             let _not_there_yet = fs::remove_file(layout.blob(*blob));
         }
         Ok(())
@@ -272,7 +303,9 @@ impl<'a> Intake<'a> {
 
 impl Drop for Intake<'_> {
     fn drop(&mut self) {
-        let brought_something = !self.layers.is_empty() || !self.blobs.is_empty();
+        let taken = self.taken();
+        let brought_something = !taken.layers.is_empty() || !taken.blobs.is_empty();
+        drop(taken);
         if brought_something && !self.committed {
             // What cannot be taken back now is a leftover that `check` names.
             let _left = self.take_back();

@@ -13,7 +13,10 @@
 //! | [`import`] | an image from a directory or a tarball |
 //! | [`commit`] | an image and one more layer; [`pack`]: a directory as a tar, by descriptors
 //! | [`demo`] | an image from this machine's own programs: no network needed |
+//! | [`save`] | images into archives; their history and sizes |
+//! | [`serve`] | the store as a registry for others |
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
+//! | [`registry`] | images from registries and to them: [`Registries`] |
 //! | [`remove`] | removing images and names |
 //! | [`check`] | what killed processes left behind |
 //!
@@ -33,7 +36,10 @@ pub mod load;
 pub mod pack;
 mod reach;
 pub mod reference;
+pub mod registry;
 pub mod remove;
+pub mod save;
+pub mod serve;
 pub mod store;
 pub mod unpack;
 mod work;
@@ -44,6 +50,7 @@ pub use error::Error;
 pub use image::Image;
 pub use load::{Loaded, Source};
 pub use reference::Reference;
+pub use registry::Registries;
 pub use remove::Removed;
 pub use store::Store;
 pub use tar::EntryType;

@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::image::{Image, name_of, renamed};
+use crate::image::{Image, REPO_DIGEST, annotation, name_of, renamed};
 use crate::layout::Layout;
 use crate::reference::Reference;
 use crate::unpack::{Flavour, Limits};
@@ -152,10 +152,15 @@ fn is_named(descriptor: &Descriptor, wanted: &Reference) -> bool {
     };
     match wanted.digest() {
         None => name == *wanted,
-        Some(digest) => {
-            name.repository() == wanted.repository() && descriptor.digest().as_ref() == digest.to_string().as_str()
-        }
+        Some(digest) => name.repository() == wanted.repository() && digests(descriptor, &name).contains(&digest),
     }
+}
+
+/// What an entry may be called after the `@`: its manifest's digest, the one in its name, and that at its registry.
+fn digests(descriptor: &Descriptor, name: &Reference) -> Vec<Digest> {
+    let texts = [Some(descriptor.digest().as_ref()), annotation(descriptor, REPO_DIGEST)];
+    let digests = texts.into_iter().flatten().filter_map(|text| text.parse().ok());
+    digests.chain(name.digest()).collect()
 }
 
 /// The hexadecimal digits, when `text` can be an id or the beginning of one.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Work {
     path: PathBuf,
+    stays: bool,
     _lock: Flock<File>,
 }
 
@@ -35,8 +36,25 @@ impl Work {
                 continue;
             };
             empty(&path)?;
-            return Ok(Self { path, _lock: lock });
+            return Ok(Self { path, stays: false, _lock: lock });
         }
+    }
+
+    /// The folder `name` with what it has, to go on with; it stays for the next time until [`Work::ends`]. `None` while somebody
+    /// else works in it.
+    pub(crate) fn resumed(tmp: &Path, name: &str) -> Result<Option<Self>, Error> {
+        let path = tmp.join(name);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.doing("create", &path)?,
+        }
+        let lock = lock_folder(&path, FlockArg::LockExclusiveNonblock)?;
+        Ok(lock.map(|lock| Self { path, stays: true, _lock: lock }))
+    }
+
+    /// Nothing will go on here: the folder is removed when this is dropped.
+    pub(crate) fn ends(&mut self) {
+        self.stays = false;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,8 +64,10 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // What cannot be removed now is a leftover that `check` names.
-        let _left = fs::remove_dir_all(&self.path);
+        if !self.stays {
+            // What cannot be removed now is a leftover that `check` names.
+            let _left = fs::remove_dir_all(&self.path);
+        }
     }
 }
 

@@ -19,7 +19,9 @@ pub const OCI_ARCHITECTURE: &str = oci_architecture(std::env::consts::ARCH);
 /// The `variant` that belongs to [`OCI_ARCHITECTURE`], where images carry one.
 pub const OCI_VARIANT: Option<&str> = if cfg!(target_arch = "aarch64") { Some("v8") } else { None };
 
-const fn oci_architecture(arch: &'static str) -> &'static str {
+/// An architecture as Rust and uname(1) call it, in OCI words; one that is in them already stays as it is.
+#[must_use]
+pub const fn oci_architecture(arch: &str) -> &str {
     match arch.as_bytes() {
         b"x86_64" => "amd64",
         b"aarch64" => "arm64",

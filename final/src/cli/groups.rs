@@ -50,12 +50,25 @@ pub(crate) enum Image {
     #[command(visible_alias = "list")]
     Ls(images::Images),
     Prune(prune::Images),
+    Pull(pull::Pull),
+    Push(push::Push),
     #[command(visible_alias = "remove")]
     Rm(rmi::Rmi),
+    Save(save::Save),
     Tag(tag::Tag),
 }
 
 impl Container {
+    /// Whether the exit code is otherwise a program's own.
+    pub(super) fn runs_a_program(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_))
+    }
+
+    /// `exec`, which needs less of the engine than the others.
+    pub(super) fn exec(&self) -> Option<&exec::Exec> {
+        if let Self::Exec(exec) = self { Some(exec) } else { None }
+    }
+
     pub(super) fn run(&self, engine: &Engine) -> Result<u8> {
         match self {
             Self::Attach(command) => command.run(engine),
@@ -96,7 +109,10 @@ impl Image {
             Self::Load(command) => command.run(engine),
             Self::Ls(command) => command.run(engine),
             Self::Prune(command) => command.run(engine),
+            Self::Pull(command) => command.run(engine),
+            Self::Push(command) => command.run(engine),
             Self::Rm(command) => command.run(engine),
+            Self::Save(command) => command.run(engine),
             Self::Tag(command) => command.run(engine),
         }
     }

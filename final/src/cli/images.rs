@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use step07_images::{Image, Reference};
+use step07_images::{Image, Reference, Store};
 
 /// List images.
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ pub(crate) struct Images {
     /// Do not cut ids short.
     #[arg(long)]
     no_trunc: bool,
+    /// Each image with its layers, and who shares them.
+    #[arg(long, conflicts_with_all = ["quiet", "format", "digests"])]
+    tree: bool,
     /// Only the ids.
     #[arg(short, long)]
     quiet: bool,
@@ -59,6 +62,11 @@ impl Images {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let format = Format::parse(self.format.as_deref())?;
         let images = self.chosen(engine)?;
+        if self.tree {
+            let images: Vec<Image> = images.into_iter().map(|(image, _)| image).collect();
+            print(&self.as_tree(engine.store(), &images)?);
+            return Ok(0);
+        }
         if self.quiet && self.format.is_none() {
             print(&images.iter().map(|(image, _)| self.id(image) + "\n").collect::<String>());
             return Ok(0);
@@ -97,6 +105,23 @@ impl Images {
         Ok(chosen)
     }
 
+    /// Each image, and below it its layers, the base first.
+    fn as_tree(&self, store: &Store, images: &[Image]) -> Result<String> {
+        let layers = images.iter().map(|image| store.layers_of(image)).collect::<Result<Vec<_>, _>>()?;
+        let mut text = String::new();
+        for (image, own) in images.iter().zip(&layers) {
+            text += &format!("{}  {}  {}\n", image.display_name(), self.id(image), size(image.size));
+            for (number, layer) in own.iter().enumerate() {
+                let branch = if number + 1 == own.len() { "└─" } else { "├─" };
+                let others = layers.iter().filter(|layers| layers.contains(layer)).count() - 1;
+                let shared = if others == 0 { String::new() } else { format!("  shared with {others} more") };
+                let name = if self.no_trunc { layer.to_string() } else { layer.short() };
+                text += &format!("{branch} {name}  {}{shared}\n", size(store.layer_size(*layer)));
+            }
+        }
+        Ok(text)
+    }
+
     /// One row for each name; an image without a name has one too.
     fn rows(&self, image: &Image, names: &[String]) -> Vec<Row> {
         let none = || "<none>".to_owned();
@@ -107,11 +132,16 @@ impl Images {
         let created = image.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         let labels = labels(image);
         let in_line: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let digest = |repository: &str| {
+            let of_it = image.repo_digests.iter().find_map(|it| it.strip_prefix(repository)?.strip_prefix('@'));
+            of_it.map_or_else(none, str::to_owned)
+        };
         let row = |(repository, tag): (String, String)| {
+            let digest = if self.digests { digest(&repository) } else { none() };
             let values = vec![
                 repository,
                 tag,
-                if self.digests { image.manifest.to_string() } else { none() },
+                digest,
                 self.id(image),
                 created.map_or_else(|| "N/A".to_owned(), ago),
                 created

@@ -14,18 +14,27 @@ mod import;
 mod info;
 mod inspect;
 mod kill;
+mod lazily;
 mod load;
+mod login;
 mod logs;
+mod manifest;
 mod network;
 mod options;
 mod pause;
 mod port;
+mod progress;
 mod prune;
 mod ps;
+mod pull;
+mod push;
+mod registry;
 mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod save;
+mod search;
 mod shell;
 mod start;
 mod stats;
@@ -41,7 +50,9 @@ mod wait;
 use crate::engine::Engine;
 use crate::report;
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use lazily::Lazily;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,56 +72,68 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
-    Create(run::Create),
-    Start(start::Start),
-    Stop(stop::Stop),
-    Restart(stop::Restart),
-    Kill(kill::Kill),
-    Wait(wait::Wait),
-    Attach(attach::Attach),
-    Exec(exec::Exec),
-    Pause(pause::Pause),
-    Unpause(pause::Unpause),
-    Update(update::Update),
-    Stats(stats::Stats),
-    Logs(logs::Logs),
-    Rename(rename::Rename),
-    Port(port::Port),
-    Events(events::Events),
-    Top(top::Top),
-    Cp(cp::Cp),
-    Diff(diff::Diff),
-    Export(export::Export),
-    Commit(commit::Commit),
-    Ps(ps::Ps),
-    Rm(rm::Rm),
-    Images(images::Images),
-    Rmi(rmi::Rmi),
-    Load(load::Load),
-    Import(import::Import),
-    Inspect(inspect::Inspect),
-    History(history::History),
-    Tag(tag::Tag),
-    Info(info::Info),
-    Version(version::Version),
+    Run(Lazily<run::Run>),
+    Create(Lazily<run::Create>),
+    Start(Lazily<start::Start>),
+    Stop(Lazily<stop::Stop>),
+    Restart(Lazily<stop::Restart>),
+    Kill(Lazily<kill::Kill>),
+    Wait(Lazily<wait::Wait>),
+    Attach(Lazily<attach::Attach>),
+    Exec(Lazily<exec::Exec>),
+    Pause(Lazily<pause::Pause>),
+    Unpause(Lazily<pause::Unpause>),
+    Update(Lazily<update::Update>),
+    Stats(Lazily<stats::Stats>),
+    Logs(Lazily<logs::Logs>),
+    Rename(Lazily<rename::Rename>),
+    Port(Lazily<port::Port>),
+    Events(Lazily<events::Events>),
+    Top(Lazily<top::Top>),
+    Cp(Lazily<cp::Cp>),
+    Diff(Lazily<diff::Diff>),
+    Export(Lazily<export::Export>),
+    Commit(Lazily<commit::Commit>),
+    Ps(Lazily<ps::Ps>),
+    Rm(Lazily<rm::Rm>),
+    Images(Lazily<images::Images>),
+    Rmi(Lazily<rmi::Rmi>),
+    Pull(Lazily<pull::Pull>),
+    Push(Lazily<push::Push>),
+    Login(Lazily<login::Login>),
+    Logout(Lazily<login::Logout>),
+    Tag(Lazily<tag::Tag>),
+    History(Lazily<history::History>),
+    Save(Lazily<save::Save>),
+    Search(Lazily<search::Search>),
+    /// Look at manifests of a registry.
     #[command(subcommand)]
-    Network(network::Network),
+    Manifest(Lazily<manifest::Manifest>),
+    /// This machine's images as a registry.
+    #[command(subcommand)]
+    Registry(Lazily<registry::Registry>),
+    Load(Lazily<load::Load>),
+    Import(Lazily<import::Import>),
+    Inspect(Lazily<inspect::Inspect>),
+    Info(Lazily<info::Info>),
+    Version(Lazily<version::Version>),
+    #[command(subcommand)]
+    Network(Lazily<network::Network>),
     /// Look after containers.
     #[command(subcommand)]
-    Container(groups::Container),
+    Container(Lazily<groups::Container>),
     /// Look after images.
     #[command(subcommand)]
-    Image(groups::Image),
+    Image(Lazily<groups::Image>),
     /// Look after volumes: directories that outlive containers.
     #[command(subcommand)]
-    Volume(volume::Volume),
+    Volume(Lazily<volume::Volume>),
     /// Look after what the engine keeps.
     #[command(subcommand)]
-    System(system::System),
-    Completion(shell::Completion),
+    System(Lazily<system::System>),
+    Completion(Lazily<shell::Completion>),
     #[command(hide = true)]
-    Man(shell::Man),
+    Man(Lazily<shell::Man>),
     /// What stays with a detached container; the engine starts it itself.
     #[command(hide = true)]
     Monitor,
@@ -145,18 +168,29 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        use groups::Container::{Attach, Exec, Run};
-        let programs_own = matches!(
-            self,
-            Self::Run(_) | Self::Exec(_) | Self::Attach(_) | Self::Container(Run(_) | Exec(_) | Attach(_))
-        );
+        let programs_own = match self {
+            Self::Run(_) | Self::Exec(_) | Self::Attach(_) => true,
+            Self::Container(command) => command.runs_a_program(),
+            _ => false,
+        };
         if programs_own { report::exit_code(error) } else { 1 }
     }
 }
 
+/// The whole definition: for those who print it.
+pub(crate) fn definition() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
 /// docker's exit code for wrong usage is 125; help and version are no errors.
 fn usage(error: &clap::Error) -> ExitCode {
-    let _closed_early = error.print();
+    let wants_help =
+        matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    // The list of commands says what each is for, and that is not defined yet.
+    let whole = wants_help.then(|| definition().try_get_matches_from(std::env::args_os()).err()).flatten();
+    let _closed_early = whole.as_ref().unwrap_or(error).print();
     if error.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS }
 }
 
@@ -168,8 +202,21 @@ impl Cli {
             Command::Man(man) => return man.run(),
             _ => {}
         }
+        // No store, and no user namespace: these speak to registries only.
+        match &self.command {
+            Command::Login(login) => return login.run(),
+            Command::Logout(logout) => return logout.run(),
+            Command::Search(search) => return search.run(),
+            Command::Manifest(manifest) => return manifest.run(),
+            _ => {}
+        }
         let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
-        if let Command::Exec(exec) | Command::Container(groups::Container::Exec(exec)) = &self.command {
+        let exec = match &self.command {
+            Command::Exec(exec) => Some(&**exec),
+            Command::Container(command) => command.exec(),
+            _ => None,
+        };
+        if let Some(exec) = exec {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
         if matches!(self.command, Command::Monitor) {
@@ -205,12 +252,20 @@ impl Cli {
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),
             Command::Rmi(rmi) => rmi.run(&engine),
+            Command::Pull(pull) => pull.run(&engine),
+            Command::Push(push) => push.run(&engine),
+            Command::Login(login) => login.run(),
+            Command::Logout(logout) => logout.run(),
+            Command::Tag(tag) => tag.run(&engine),
+            Command::History(history) => history.run(&engine),
+            Command::Save(save) => save.run(&engine),
+            Command::Search(search) => search.run(),
+            Command::Manifest(manifest) => manifest.run(),
+            Command::Registry(registry) => registry.run(&engine),
             Command::Load(load) => load.run(&engine),
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),
             Command::Info(info) => info.run(&engine),
-            Command::History(history) => history.run(&engine),
-            Command::Tag(tag) => tag.run(&engine),
             Command::Container(command) => command.run(&engine),
             Command::Image(command) => command.run(&engine),
             Command::Completion(completion) => completion.run(),
@@ -279,10 +334,9 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definitions_are_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 }

@@ -6,6 +6,7 @@ use super::options::{
     labels, write_id,
 };
 use super::print;
+use super::pull::{Policy, platform, with_image};
 use crate::attach::End;
 use crate::attach::frame::Wish;
 use crate::engine::{Engine, RunRequest};
@@ -16,6 +17,7 @@ use anyhow::Result;
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 use step02_pid_ns::ForwardedSignals;
+use step07_images::registry::Platform;
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
@@ -69,6 +71,12 @@ struct Options {
     /// Make a small init PID 1: it reaps orphans and passes signals on.
     #[arg(long)]
     init: bool,
+    /// When to get the image from its registry.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "missing|always|never")]
+    pull: Policy,
+    /// The image for this platform (`linux/arm64`), where it has to be pulled.
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    platform: Option<Platform>,
     /// The image's name or id; `demo` is made on first use.
     image: String,
     /// The program and its arguments; without them the image's.
@@ -97,7 +105,7 @@ impl Run {
         let has_terminal = self.options.process.tty;
         if request.auto_remove && !has_terminal && self.attach.is_empty() && !self.options.supervision.needs_a_monitor()
         {
-            return engine.run(&request);
+            return self.options.with_image(engine, || engine.run(&request));
         }
         self.run_attached(engine, request)
     }
@@ -107,7 +115,7 @@ impl Run {
         engine.warn_of_the_network(&request.networking);
         let file = self.options.supervision.cidfile()?;
         // Before the monitor, whose messages cannot be followed while an image is made.
-        engine.image(&request.image)?;
+        self.options.with_image(engine, || engine.image(&request.image))?;
         match monitor::start(engine, Task::Run(Box::new(request)), None)? {
             Ok(started) => {
                 write_id(file, &started.id)?;
@@ -127,7 +135,7 @@ impl Run {
         let input = request.interactive && streams.input;
         let session = self.how.session(request.arguments.terminal, input, streams.wish.and(Wish::OWNER))?;
         let file = self.options.supervision.cidfile()?;
-        engine.image(&request.image)?;
+        self.options.with_image(engine, || engine.image(&request.image))?;
         let signals = ForwardedSignals::block()?;
         let raw = session.enter_terminal()?;
         let end = match monitor::start(engine, Task::Run(Box::new(request)), Some(&session))? {
@@ -172,7 +180,8 @@ impl Streams {
 impl Create {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let file = self.options.supervision.cidfile()?;
-        let id = engine.create(&self.options.request(engine)?)?;
+        let request = self.options.request(engine)?;
+        let id = self.options.with_image(engine, || engine.create(&request))?;
         write_id(file, &id)?;
         print(&format!("{id}\n"));
         Ok(0)
@@ -180,6 +189,11 @@ impl Create {
 }
 
 impl Options {
+    /// Does what needs the image, which is pulled when it has to be.
+    fn with_image<T>(&self, engine: &Engine, action: impl Fn() -> Result<T>) -> Result<T> {
+        with_image(engine, &self.image, self.pull, self.platform.as_ref(), action)
+    }
+
     fn request(&self, engine: &Engine) -> Result<RunRequest> {
         let networking = self.network.networking(engine)?;
         let (mounts, volumes) = self.files.mounts()?;

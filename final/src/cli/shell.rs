@@ -1,8 +1,7 @@
 //! `tara completion` and `tara man`: from the same definitions as the command line itself.
 
-use super::Cli;
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use std::io::stdout;
 use std::path::PathBuf;
@@ -29,7 +28,7 @@ impl Completion {
     #[allow(clippy::unnecessary_wraps, reason = "every command has this form")]
     pub(crate) fn run(&self) -> Result<u8> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "tara", &mut script);
+        clap_complete::generate(self.shell, &mut super::definition(), "tara", &mut script);
         let _reader_is_gone = std::io::Write::write_all(&mut stdout(), &script);
         Ok(0)
     }
@@ -39,7 +38,7 @@ impl Man {
     pub(crate) fn run(&self) -> Result<u8> {
         let context = || format!("write the manual pages into `{}`", self.folder.display());
         std::fs::create_dir_all(&self.folder).with_context(context)?;
-        clap_mangen::generate_to(Cli::command(), &self.folder).with_context(context)?;
+        clap_mangen::generate_to(super::definition(), &self.folder).with_context(context)?;
         Ok(0)
     }
 }

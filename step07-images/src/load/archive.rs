@@ -67,7 +67,7 @@ impl Archive {
     }
 
     /// The content of `member` and its size.
-    pub(super) fn get(&self, member: &str) -> Result<(Box<dyn Read + '_>, u64), Error> {
+    pub(super) fn get(&self, member: &str) -> Result<(Box<dyn Read + Send + '_>, u64), Error> {
         let missing = || Error::MissingMember { archive: self.name.clone(), member: member.to_owned() };
         match &self.kind {
             Kind::Folder(folder) => {

@@ -19,7 +19,7 @@ pub enum Source<'a> {
     /// A file or a directory.
     Path(&'a Path),
     /// A stream, such as standard input. It is written into the store's folder for work first: an archive's manifest may come last.
-    Stream(&'a mut dyn Read),
+    Stream(&'a mut (dyn Read + Send)),
 }
 
 /// What was loaded.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "a failed test is a panic; each test program uses a part")]
 
+pub(crate) mod fake;
+
 use flate2::write::GzEncoder;
 use serde_json::json;
 use std::fs;
