@@ -1,0 +1,79 @@
+//! The pages made of their sources.
+
+use crate::folder;
+use anyhow::{Context, Result};
+use mdbook_driver::MDBook;
+use regex::{Captures, Regex};
+use similar::TextDiff;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Builds the book and gives its first page.
+///
+/// # Errors
+/// What mdBook or a `{{#diff}}` cannot read.
+pub fn build() -> Result<PathBuf> {
+    let root = folder();
+    let mut book = MDBook::load(root).with_context(|| format!("read the book in `{}`", root.display()))?;
+    let mut result = Ok(());
+    book.book.for_each_chapter_mut(|chapter| match prepare(&chapter.content, &root.join("src")) {
+        Ok(text) => chapter.content = text,
+        Err(error) => result = Err(error.context(format!("page `{}`", chapter.name))),
+    });
+    result?;
+    book.build().context("make the book's pages")?;
+    Ok(book.build_dir_for("html").join("index.html"))
+}
+
+/// What mdBook does not know: `{{#diff OLD NEW}}`, and the conditions beside `console`.
+fn prepare(text: &str, folder: &Path) -> Result<String> {
+    let directive = Regex::new(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$").expect("a regular expression");
+    let mut result = Ok(());
+    let text = directive.replace_all(text, |found: &Captures<'_>| {
+        diff(&folder.join(&found[1]), &folder.join(&found[2])).unwrap_or_else(|error| {
+            result = Err(error);
+            String::new()
+        })
+    });
+    result?;
+    let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
+    Ok(conditions.replace_all(&text, "```console").into_owned())
+}
+
+/// The difference of two files as a listing, without the lines of `use`: they are not the lesson.
+fn diff(old: &Path, new: &Path) -> Result<String> {
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+        Ok::<_, anyhow::Error>(from_run(&text).to_owned())
+    };
+    let (old, new) = (read(old)?, read(new)?);
+    let diff = TextDiff::from_lines(&old, &new);
+    let hunks: String = diff.unified_diff().context_radius(2).iter_hunks().map(|hunk| hunk.to_string()).collect();
+    Ok(format!("```diff\n{}\n```", hunks.trim_end()))
+}
+
+/// The composition itself: between the marks `ANCHOR: run`.
+fn from_run(text: &str) -> &str {
+    let begin = text.find("// ANCHOR: run\n").map_or(0, |at| at + "// ANCHOR: run\n".len());
+    let end = text.find("// ANCHOR_END: run").unwrap_or(text.len());
+    text.get(begin..end).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_generated_from_the_sources() {
+        let text = "before\n{{#diff ../../step01-chroot/src/main.rs ../../step02-pid-ns/src/main.rs}}\nafter";
+        let made = prepare(text, &folder().join("src")).expect("both files are there");
+        assert!(made.starts_with("before\n```diff\n@@"), "{made}");
+        assert!(made.contains("+    let hostname = Hostname::new(&args.hostname)?;"), "{made}");
+        assert!(prepare("{{#diff no such}}", folder()).is_err());
+    }
+
+    #[test]
+    fn readers_do_not_see_the_conditions_of_a_block() {
+        assert_eq!(prepare("```console,needs=root\n```", folder()).expect("no file"), "```console\n```");
+    }
+}

@@ -1,0 +1,21 @@
+//! `cargo book`: the pages, what they show, and whether it is so.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`build`] | mdBook as a library; the difference between two files as a listing |
+//! | [`pages`] | the pages of the table of contents, and their fenced blocks |
+//! | [`console`] | blocks of commands and what they print: run, compared, written anew |
+//! | [`serve`] | the built pages for a browser on this machine |
+
+pub mod build;
+pub mod console;
+pub mod pages;
+pub mod serve;
+
+use std::path::Path;
+
+/// The folder of the book: it belongs to this package, wherever a command is given.
+#[must_use]
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
