@@ -134,8 +134,10 @@ impl OwnState {
 impl Drop for OwnState {
     fn drop(&mut self) {
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
-        // Made by the first start, and kept for the next ones.
-        let _not_made = std::fs::remove_dir_all("/run/tara");
+        // Made by the first start and kept for the next ones; mount(8)'s own notes.
+        for folder in ["/run/tara", "/run/mount"] {
+            let _not_made = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
