@@ -22,7 +22,28 @@ pub fn build() -> Result<PathBuf> {
     });
     result?;
     book.build().context("make the book's pages")?;
-    Ok(book.build_dir_for("html").join("index.html"))
+    let pages = book.build_dir_for("html");
+    lighten(&pages).context("leave out what no page uses")?;
+    Ok(pages.join("index.html"))
+}
+
+/// mdBook brings the highlighting of 44 languages, more than half of a page's weight. The pages use these.
+fn lighten(pages: &Path) -> Result<()> {
+    const USED: [&str; 6] = ["bash", "diff", "json", "plaintext", "rust", "shell"];
+    let used = |line: &str| match line.strip_prefix("hljs.registerLanguage(\"") {
+        Some(rest) => rest.split('"').next().is_some_and(|language| USED.contains(&language)),
+        None => true,
+    };
+    for entry in fs::read_dir(pages)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("highlight-") && name.ends_with(".js") {
+            let text = fs::read_to_string(&path)?;
+            let kept: Vec<&str> = text.lines().filter(|line| used(line)).collect();
+            fs::write(&path, kept.join("\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// What mdBook does not know: `{{#diff OLD NEW}}`, and the conditions beside `console`.

@@ -44,7 +44,7 @@ document.querySelectorAll(".order").forEach((place) => {
   items.forEach((item) => {
     item.dataset.place = item.getAttribute("value");
     item.removeAttribute("value");
-    [["↑", "up"], ["↓", "down"]].forEach(([sign, way]) => {
+    [["↓", "down"], ["↑", "up"]].forEach(([sign, way]) => {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = sign;
