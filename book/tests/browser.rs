@@ -96,7 +96,11 @@ fn with_script(host: &Host, page: &str, script: &str) -> String {
     std::fs::write(copy.join(page), text.replace("</body>", &own)).unwrap();
     let (text, errors) = open(host, &format!("file://{}", copy.join(page).display()));
     assert_eq!(errors, "", "{page}");
-    text.split("<pre class=\"said\">").skip(1).filter_map(|piece| piece.split("</pre>").next()).collect::<Vec<_>>().join("\n")
+    text.split("<pre class=\"said\">")
+        .skip(1)
+        .filter_map(|piece| piece.split("</pre>").next())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn link_all(from: &Path, to: &Path) {

@@ -24,7 +24,11 @@ fn main() -> ExitCode {
         count(&pages);
     }
     let mut tests: Vec<Test> = pages.iter().flat_map(tests_of).collect();
-    tests.push(Test { name: "a_changed_behaviour_is_noticed", needs: &[BUSYBOX], body: a_changed_behaviour_is_noticed });
+    tests.push(Test {
+        name: "a_changed_behaviour_is_noticed",
+        needs: &[BUSYBOX],
+        body: a_changed_behaviour_is_noticed,
+    });
     testkit::main(&tests)
 }
 

@@ -1,6 +1,6 @@
 //! The pages made of their sources.
 
-use crate::folder;
+use crate::{folder, tasks};
 use anyhow::{Context, Result};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
@@ -46,26 +46,34 @@ fn lighten(pages: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What mdBook does not know: `{{#diff OLD NEW}}`, and the conditions beside `console`.
+/// What mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, and the conditions beside `console`.
 fn prepare(text: &str, folder: &Path) -> Result<String> {
-    let directive = Regex::new(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$").expect("a regular expression");
+    let of_diff = |words: [&str; 2]| diff(&folder.join(words[0]), &folder.join(words[1]));
+    let text = replace_all(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$", text, of_diff)?;
+    let text = replace_all(r"(?m)^\{\{#tasks ([1-7])\}\}()$", &text, |words| tasks::of_lab(words[0]))?;
+    let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
+    Ok(conditions.replace_all(&text, "```console").into_owned())
+}
+
+fn replace_all(directive: &str, text: &str, made: impl Fn([&str; 2]) -> Result<String>) -> Result<String> {
+    let directive = Regex::new(directive).expect("a regular expression");
     let mut result = Ok(());
     let text = directive.replace_all(text, |found: &Captures<'_>| {
-        diff(&folder.join(&found[1]), &folder.join(&found[2])).unwrap_or_else(|error| {
+        made(found.extract().1).unwrap_or_else(|error| {
             result = Err(error);
             String::new()
         })
     });
-    result?;
-    let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
-    Ok(conditions.replace_all(&text, "```console").into_owned())
+    result.map(|()| text.into_owned())
 }
 
 /// The difference of two files as a listing, without the lines of `use`: they are not the lesson.
 fn diff(old: &Path, new: &Path) -> Result<String> {
     let read = |path: &Path| {
         let text = fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
-        Ok::<_, anyhow::Error>(from_run(&text).to_owned())
+        // The marks of other pieces inside are for other readers.
+        let lines = from_run(&text).split_inclusive('\n').filter(|line| !line.contains("// ANCHOR"));
+        Ok::<_, anyhow::Error>(lines.collect::<String>())
     };
     let (old, new) = (read(old)?, read(new)?);
     let diff = TextDiff::from_lines(&old, &new);

@@ -71,13 +71,8 @@ pub fn transcripts(page: &Page) -> Vec<Transcript> {
 
 fn parse(page: &Page, block: &Block) -> Transcript {
     let place = format!("{}:{}", page.path.display(), block.line);
-    let mut transcript = Transcript {
-        line: block.line,
-        need: Need::Nothing,
-        setup: false,
-        any_numbers: false,
-        exchanges: Vec::new(),
-    };
+    let mut transcript =
+        Transcript { line: block.line, need: Need::Nothing, setup: false, any_numbers: false, exchanges: Vec::new() };
     for word in block.info.split(',').skip(1) {
         match word {
             "needs=root" => transcript.need = Need::Root,
@@ -216,7 +211,7 @@ pub fn complaint(page: &Page, transcript: &Transcript, now: &Transcript) -> Stri
 pub fn accept(report: &str) -> io::Result<usize> {
     let mut found = complaints(report);
     // From the end of a page to its beginning: the lines above keep their numbers.
-    found.sort_by(|a, b| b.1.cmp(&a.1));
+    found.sort_by_key(|(_, line, _)| std::cmp::Reverse(*line));
     for (path, line, lines) in &found {
         let text = std::fs::read_to_string(path)?;
         std::fs::write(path, replaced(&text, *line, lines))?;
