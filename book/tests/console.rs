@@ -138,8 +138,8 @@ impl OwnState {
 impl Drop for OwnState {
     fn drop(&mut self) {
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
-        // Made by the first start and kept for the next ones; mount(8)'s own notes.
-        for folder in ["/run/tara", "/run/mount"] {
+        // What programs make at their first start and keep for the next ones.
+        for folder in ["/run/tara", "/run/step04-net-bridge", "/run/runc", "/run/mount"] {
             let _not_made = std::fs::remove_dir_all(folder);
         }
     }
