@@ -29,7 +29,13 @@ fn pages() -> PathBuf {
 fn open(host: &Host, address: &str) -> (String, String) {
     let mut browser = host.command("chromium");
     browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]);
-    browser.args(["--no-first-run", "--disable-background-networking", "--disable-breakpad", "--no-zygote"]);
+    browser.args([
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-breakpad",
+        "--no-zygote",
+        "--allow-file-access-from-files",
+    ]);
     browser.arg("--virtual-time-budget=4000").arg("--dump-dom").arg(address);
     browser.arg(format!("--user-data-dir={}", host.folder("profile").display()));
     let output = host.run(&mut browser);
@@ -43,14 +49,17 @@ fn file(name: &str) -> String {
     format!("file://{}", pages().join(name).display())
 }
 
+/// All in frames of one page: a start of the browser costs more than a page.
 fn pages_render(host: &Host) {
-    for page in book::pages::pages().unwrap() {
-        let (text, errors) = open(host, &file(&format!("{}.html", page.name)));
-        assert!(text.contains("</main>"), "{}: not a whole page:\n{text}", page.name);
-        assert_eq!(errors, "", "{}", page.name);
-        let pictures = page.text.matches("../pictures/").count();
-        assert_eq!(text.matches("<svg class=\"picture\"").count(), pictures, "{}: pictures", page.name);
-    }
+    let book = book::pages::pages().unwrap();
+    let frames: String = book.iter().map(|page| format!("<iframe src=\"{}.html\"></iframe>", page.name)).collect();
+    let look = "for (const frame of document.querySelectorAll('iframe')) { const inside = frame.contentDocument; \
+                say(frame.getAttribute('src') + ' ' + (inside.querySelector('main') !== null) + ' ' + \
+                inside.querySelectorAll('svg.picture').length); }";
+    let said = with_script(host, "all.html", &format!("<html><body>{frames}</body></html>"), look);
+    let drawn = |page: &book::pages::Page| page.text.matches("../pictures/").count();
+    let expected: Vec<String> = book.iter().map(|page| format!("{}.html true {}", page.name, drawn(page))).collect();
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
 
 fn the_search_finds(host: &Host) {
@@ -61,9 +70,11 @@ fn the_search_finds(host: &Host) {
 
 /// A page of ours that loads the book's, moves what can be moved as a reader with a keyboard does, and writes down what came of it.
 fn what_moves_works(host: &Host) {
+    let text = |page| std::fs::read_to_string(pages().join(page)).unwrap();
     let moved = with_script(
         host,
         "what.html",
+        &text("what.html"),
         "const slider = document.querySelector('.sees input'); slider.focus(); slider.value = 4;
          slider.dispatchEvent(new Event('input'));
          say('step ' + document.querySelector('.sees output').textContent);
@@ -73,6 +84,7 @@ fn what_moves_works(host: &Host) {
     let ordered = with_script(
         host,
         "step1.html",
+        &text("step1.html"),
         "const list = document.querySelector('.order ol');
          for (const place of [4, 3, 2, 1]) {
            const item = [...list.children].find((item) => item.dataset.place == place);
@@ -84,18 +96,17 @@ fn what_moves_works(host: &Host) {
     assert!(ordered.contains("4 of 4 in their place"), "{ordered}");
 }
 
-/// What `script` says in a page: a copy of the page with the script at its end.
-fn with_script(host: &Host, page: &str, script: &str) -> String {
-    let text = std::fs::read_to_string(pages().join(page)).unwrap();
+/// What `script` says in the page `name` with this text, beside the book's pages.
+fn with_script(host: &Host, name: &str, text: &str, script: &str) -> String {
     let say = "const say = (text) => { const p = document.createElement('pre'); p.className = 'said'; p.textContent = text; \
                document.body.append(p); };";
     let own = format!("<script>addEventListener('load', () => {{ {say} {script} }});</script></body>");
     let copy = host.folder("copy");
     link_all(&pages(), &copy);
-    std::fs::remove_file(copy.join(page)).unwrap();
-    std::fs::write(copy.join(page), text.replace("</body>", &own)).unwrap();
-    let (text, errors) = open(host, &format!("file://{}", copy.join(page).display()));
-    assert_eq!(errors, "", "{page}");
+    let _the_books_own = std::fs::remove_file(copy.join(name));
+    std::fs::write(copy.join(name), text.replace("</body>", &own)).unwrap();
+    let (text, errors) = open(host, &format!("file://{}", copy.join(name).display()));
+    assert_eq!(errors, "", "{name}");
     text.split("<pre class=\"said\">")
         .skip(1)
         .filter_map(|piece| piece.split("</pre>").next())
