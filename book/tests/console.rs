@@ -32,18 +32,44 @@ fn main() -> ExitCode {
     testkit::main(&tests)
 }
 
-/// A page's tests. The names live as long as the program.
+/// A page's tests. The names and needs live as long as the program.
 fn tests_of(page: &Page) -> Vec<Test> {
-    let has = |need: &[Need]| transcripts(page).iter().any(|transcript| need.contains(&transcript.need));
+    let all = transcripts(page);
+    let has = |need: Need| all.iter().any(|transcript| transcript.need == need);
     let mut tests = Vec::new();
-    if has(&[Need::Nothing, Need::Root]) {
-        tests.push(Test { name: page.name.clone().leak(), needs: &[BUSYBOX, TIME], body: run_page });
+    let name = page.name.clone().leak();
+    if has(Need::Nothing) {
+        tests.push(Test { name, needs: needs_of(&all, None), body: run_page });
+    } else if has(Need::Root) {
+        tests.push(Test { name, needs: needs_of(&all, Some(testkit::Need::Root)), body: run_page });
     }
-    if has(&[Need::Machine]) {
+    if has(Need::Machine) {
         let name = format!("{}_v2", page.name).leak();
-        tests.push(Test { name, needs: &[BUSYBOX, TIME, testkit::Need::MachineOnly], body: run_page });
+        tests.push(Test { name, needs: needs_of(&[], Some(testkit::Need::MachineOnly)), body: run_page });
     }
     tests
+}
+
+/// The programs that the commands of a page name, with the packages that bring them.
+fn needs_of(transcripts: &[Transcript], more: Option<testkit::Need>) -> &'static [testkit::Need] {
+    const PROGRAMS: [(&str, &str); 7] = [
+        ("ip", "iproute2"),
+        ("nft", "nftables"),
+        ("pgrep", "procps"),
+        ("runc", "runc"),
+        ("skopeo", "skopeo"),
+        ("strace", "strace"),
+        ("umoci", "umoci"),
+    ];
+    let commands = || transcripts.iter().flat_map(|transcript| &transcript.exchanges);
+    let names = |program: &str| {
+        let words =
+            |command: &str| command.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == program);
+        commands().any(|exchange| words(&exchange.command))
+    };
+    let programs = PROGRAMS.iter().filter(|(program, _)| names(program));
+    let programs = programs.map(|(program, package)| testkit::Need::Program(program, package));
+    [BUSYBOX, TIME].into_iter().chain(more).chain(programs).collect::<Vec<_>>().leak()
 }
 
 fn count(pages: &[Page]) {
@@ -72,7 +98,12 @@ fn build_programs() {
         return;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status();
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--workspace", "--bins"]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status();
     assert!(built.is_ok_and(|status| status.success()), "the programs that the book shows cannot be built");
 }
 

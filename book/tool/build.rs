@@ -1,6 +1,6 @@
 //! The pages made of their sources.
 
-use crate::{folder, tasks};
+use crate::{bars, folder, tasks};
 use anyhow::{Context, Result};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
@@ -46,11 +46,12 @@ fn lighten(pages: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, and the conditions beside `console`.
+/// What mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, `{{#bars FILE}}`, and the conditions beside `console`.
 fn prepare(text: &str, folder: &Path) -> Result<String> {
     let of_diff = |words: [&str; 2]| diff(&folder.join(words[0]), &folder.join(words[1]));
     let text = replace_all(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$", text, of_diff)?;
     let text = replace_all(r"(?m)^\{\{#tasks ([1-7])\}\}()$", &text, |words| tasks::of_lab(words[0]))?;
+    let text = replace_all(r"(?m)^\{\{#bars (\S+)\}\}()$", &text, |words| bars::chart(&folder.join(words[0])))?;
     let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
     Ok(conditions.replace_all(&text, "```console").into_owned())
 }

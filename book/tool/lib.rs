@@ -2,12 +2,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `bars` | a chart of measured times, from JSON |
 //! | [`build`] | mdBook as a library; the difference between two files as a listing |
 //! | [`pages`] | the pages of the table of contents, and their fenced blocks |
 //! | [`console`] | blocks of commands and what they print: run, compared, written anew |
 //! | `tasks` | the tasks of a lab, from the file that the labs are made by |
 //! | [`serve`] | the built pages for a browser on this machine |
 
+mod bars;
 pub mod build;
 pub mod console;
 pub mod pages;

@@ -49,6 +49,9 @@ fn test(accept: bool, filter: Option<&str>) -> Result<()> {
     tests.current_dir(book::folder()).args(["test", "--package", "book"]);
     if accept {
         tests.args(["--test", "console", "--quiet"]);
+    } else {
+        // What else is not so is worth knowing, too.
+        tests.arg("--no-fail-fast");
     }
     tests.arg("--").args(filter);
     if !accept {
