@@ -1,7 +1,7 @@
 //! The pages made of their sources.
 
 use crate::{bars, folder, tasks};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
 use similar::TextDiff;
@@ -46,10 +46,12 @@ fn lighten(pages: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, `{{#bars FILE}}`, and the conditions beside `console`.
+/// Pieces of sources, and what mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, `{{#bars FILE}}`, and the conditions beside `console`.
 fn prepare(text: &str, folder: &Path) -> Result<String> {
     let of_diff = |words: [&str; 2]| diff(&folder.join(words[0]), &folder.join(words[1]));
-    let text = replace_all(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$", text, of_diff)?;
+    let of_piece = |words: [&str; 2]| piece(&folder.join(words[0]), words[1]);
+    let text = replace_all(r"(?m)^\{\{#include ([^:}\s]+\.rs):(\w+)\}\}$", text, of_piece)?;
+    let text = replace_all(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$", &text, of_diff)?;
     let text = replace_all(r"(?m)^\{\{#tasks ([1-7])\}\}()$", &text, |words| tasks::of_lab(words[0]))?;
     let text = replace_all(r"(?m)^\{\{#bars (\S+)\}\}()$", &text, |words| bars::chart(&folder.join(words[0])))?;
     let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
@@ -66,6 +68,20 @@ fn replace_all(directive: &str, text: &str, made: impl Fn([&str; 2]) -> Result<S
         })
     });
     result.map(|()| text.into_owned())
+}
+
+/// The piece of a source between the marks `ANCHOR: name` and `ANCHOR_END: name`, moved to the left margin: mdBook's own include leaves
+/// it where it is, and says nothing when it is not there.
+fn piece(path: &Path, name: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    let is = |line: &str, mark: &str| line.trim() == format!("// {mark}: {name}");
+    let lines = text.lines().skip_while(|line| !is(line, "ANCHOR")).take_while(|line| !is(line, "ANCHOR_END"));
+    let lines: Vec<&str> = lines.filter(|line| !line.contains("// ANCHOR")).collect();
+    ensure!(!lines.is_empty(), "`{}` has no piece `{name}`", path.display());
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    let margin = filled.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    let lines: Vec<&str> = lines.iter().map(|line| line.get(margin..).unwrap_or_default()).collect();
+    Ok(lines.join("\n"))
 }
 
 /// The difference of two files as a listing, without the lines of `use`: they are not the lesson.
@@ -100,6 +116,14 @@ mod tests {
         assert!(made.starts_with("before\n```diff\n@@"), "{made}");
         assert!(made.contains("+    let hostname = Hostname::new(&args.hostname)?;"), "{made}");
         assert!(prepare("{{#diff no such}}", folder()).is_err());
+    }
+
+    #[test]
+    fn a_piece_of_a_source_begins_at_the_margin() {
+        let text = "{{#include ../../step01-chroot/src/root.rs:enter}}";
+        let made = prepare(text, &folder().join("src")).expect("the piece is there");
+        assert!(made.starts_with("pub fn enter(&self)") && !made.contains("ANCHOR"), "{made}");
+        assert!(prepare("{{#include ../../step01-chroot/src/root.rs:nosuch}}", &folder().join("src")).is_err());
     }
 
     #[test]
