@@ -1,14 +1,18 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
-use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::cgroup;
+use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::launch::{Launch, Network, Supervision, launch};
-use crate::monitor::Log;
+use crate::events::Notes;
+use crate::launch::{Launch, Supervision, launch};
+use crate::monitor::Monitor;
+use crate::network::{self, Begun, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
-use crate::spec::{self, Arguments};
+use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
+use crate::upkeep::{HealthCheck, Upkeep};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -20,7 +24,6 @@ use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
 use step06_capabilities::User;
@@ -34,9 +37,6 @@ pub struct Engine {
     store: Store,
     privilege: Privilege,
 }
-
-/// Says the id of a container whose program runs.
-pub(crate) type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// What `run` is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -57,8 +57,13 @@ pub struct RunRequest {
     pub init: bool,
     /// Whether standard input is passed on.
     pub interactive: bool,
+    /// What is done for it while it lives.
+    pub upkeep: Upkeep,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
+    /// What its network is to be.
+    #[serde(default)]
+    pub networking: Networking,
 }
 
 impl Engine {
@@ -120,28 +125,58 @@ impl Engine {
         self.run_new(request, None)
     }
 
-    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor, which says the id when
-    /// the program runs.
-    pub(crate) fn run_new(&self, request: &RunRequest, say: Option<Say<'_>>) -> Result<u8> {
+    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor.
+    pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
-        let network = request.arguments.own_network.then(Network::begin).transpose()?;
-        let image = self.image(&request.image)?;
         let id = new_id()?;
+        // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
-        let made = self.make(request, &image, &id);
-        match made.and_then(|(record, overlay)| self.start_made(record, &overlay, network, &signals, say)) {
-            Ok(record) => self.end(&record, lock),
-            Err(error) => {
-                let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
-                let error = error.context(format!("cannot start container `{called}`"));
-                // What failed first is what the user has to know; what stays, `system check` names.
-                Err(match reclaim(&self.dirs, &id, Some(lock)) {
-                    Ok(()) => error,
-                    Err(leftover) => error.context(format!("{leftover:#}")),
-                })
-            }
+        let begun = self.plan(&id, None, &request.networking).begin_early();
+        // A network that was begun is waited for when something fails: see [`Begun`].
+        let started = self.image(&request.image).and_then(|image| {
+            let started = begun.and_then(|begun| {
+                self.make_and_start(request, &image, &id, begun, &lock, &signals, monitor.as_deref_mut())
+            });
+            let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
+            started.with_context(|| format!("cannot start container `{called}`"))
+        });
+        match started {
+            Ok(record) => self.end(record, lock, &signals, monitor),
+            // What failed first is what the user has to know; what stays, `system check` names.
+            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                Ok(()) => error,
+                Err(leftover) => error.context(format!("{leftover:#}")),
+            }),
         }
+    }
+
+    fn plan<'a>(&'a self, id: &'a str, name: Option<&'a str>, networking: &'a Networking) -> Plan<'a> {
+        Plan { dirs: &self.dirs, id, name, networking }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a start needs and nobody owns")]
+    fn make_and_start(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        begun: Option<Begun>,
+        lock: &Lock,
+        signals: &ForwardedSignals,
+        mut monitor: Option<&mut Monitor>,
+    ) -> Result<Record> {
+        let (record, overlay) = match &mut monitor {
+            Some(monitor) => {
+                let made = self.make(&self.with_health_of(request, image), image, id)?;
+                monitor.prepare(&made.0, lock)?;
+                made
+            }
+            // Nobody is there to look after its health.
+            None => self.make(request, image, id)?,
+        };
+        let notes = Notes::default().and(&record, "create", &[]);
+        self.start_made(record, &overlay, begun, signals, monitor, notes)
     }
 
     /// Makes a container whose program does not run yet.
@@ -152,8 +187,11 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
-        match self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs)) {
-            Ok(()) => {
+        let request = &self.with_health_of(request, &image);
+        let written = self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs).map(|()| record));
+        match written {
+            Ok(record) => {
+                Notes::default().and(&record, "create", &[]).write(&self.dirs);
                 put_to_rest(&self.dirs, &id, lock)?;
                 Ok(id)
             }
@@ -162,6 +200,16 @@ impl Engine {
                 Err(error.context("cannot create the container"))
             }
         }
+    }
+
+    /// The image's health check where none was given.
+    fn with_health_of(&self, request: &RunRequest, image: &Image) -> RunRequest {
+        let mut request = request.clone();
+        // docker's field, which the OCI's types do not have.
+        let blob = self.dirs.root.join("images/blobs").join(image.id.to_string().replace(':', "/"));
+        let check = HealthCheck::of_image(&std::fs::read(blob).unwrap_or_default());
+        request.upkeep = request.upkeep.with_image(check);
+        request
     }
 
     /// Name, folders, overlay and record of a new container.
@@ -183,14 +231,18 @@ impl Engine {
         &self,
         mut record: Record,
         overlay: &Overlay,
-        network: Option<Network>,
+        network: Option<Begun>,
         signals: &ForwardedSignals,
-        say: Option<Say<'_>>,
+        monitor: Option<&mut Monitor>,
+        notes: Notes,
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
+        network::share(&self.dirs, &mut record)?;
+        let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
-        let (spec, id) = (record.spec.clone(), record.id.clone());
+        let spec = record.spec.clone();
+        cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
             overlay,
@@ -199,20 +251,37 @@ impl Engine {
             interactive: record.interactive,
             privilege: self.privilege,
         };
-        let mut log = say.is_some().then(|| Log::open(&self.dirs.log(&id))).transpose()?;
-        let supervision = match (say, &mut log) {
-            (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
-            _ => Supervision::Foreground,
-        };
-        let status = launch(what, signals, supervision, |pid| {
+        let has_monitor = monitor.is_some();
+        let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);
+        let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
-            record.write_started(&self.dirs, &state)
+            record.write_started(&self.dirs, &state)?;
+            notes.and(&record, "start", &[]).write(&self.dirs);
+            Ok(())
         })?;
-        record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
-        if log.is_some() && record.auto_remove {
+        network::release(&self.dirs, &record)?;
+        record.exit = Some(Exit {
+            code: code(ended.status)?,
+            started: record.started,
+            finished: Timestamp::now(),
+            oom_killed: ended.oom_killed,
+        });
+        if has_monitor && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
         Ok(record)
+    }
+
+    /// The container's network, begun if nobody has yet, with the files that go with it.
+    fn network_of(&self, record: &Record, begun: Option<Begun>) -> Result<Option<Begun>> {
+        let begun = match begun {
+            Some(begun) => Some(begun),
+            None => self.plan(&record.id, Some(&record.name), &record.networking).begin()?,
+        };
+        match begun {
+            Some(begun) => begun.with_files(&self.dirs, record).map(Some),
+            None => network::files::write(&self.dirs, record).map(|_| None),
+        }
     }
 
     /// Mounts the overlay over the container's own layer.
@@ -235,49 +304,85 @@ impl Engine {
             auto_remove: request.auto_remove,
             init: request.init,
             interactive: request.interactive,
-            network: if request.arguments.own_network { "none" } else { "host" }.to_owned(),
+            networking: networking(request, image),
+            security: asked(&request.arguments.security),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
+            upkeep: request.upkeep.clone(),
         })
     }
 
     /// The user is looked up in the container's own files, so the overlay comes before the specification.
     fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
-        let user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
+        let mut user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
+        user.add_groups(overlay.as_fd(), &request.arguments.security.groups)?;
         let mut arguments = request.arguments.clone();
-        arguments.hostname = request.hostname.clone().unwrap_or_else(|| id.chars().take(12).collect());
-        arguments.mounts = self.mounts(request);
-        spec::build(&image.config, &arguments, &user)
+        arguments.hostname = hostname(request, id);
+        arguments.mounts = self.mounts(request, id);
+        spec::build(&image.config, &arguments, &user, id, self.privilege.in_user_namespace)
     }
 
-    fn mounts(&self, request: &RunRequest) -> Vec<Mount> {
+    fn mounts(&self, request: &RunRequest, id: &str) -> Vec<Mount> {
         let setting = Setting {
             in_user_namespace: self.privilege.in_user_namespace,
             has_tty_group: self.privilege.has_many_users,
             own_network: request.arguments.own_network,
             ..Setting::default()
         };
+        let security = &request.arguments.security;
+        let setting = Setting { shm_size: security.shm_size.unwrap_or(setting.shm_size), ..setting };
         let mut own = request.mounts.clone();
+        if self.privilege.in_user_namespace {
+            own.extend(security.device_mounts());
+        }
         // The outer mount first, or it would cover the inner one.
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
+        if request.networking.ipc == network::Other::Host {
+            share_memory_with_the_host(&mut mounts);
+        }
+        mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
+        mounts.push(cgroup_mount());
+        if security.privileged {
+            let of_the_kernel =
+                |mount: &&mut Mount| ["/sys", "/sys/fs/cgroup"].iter().any(|path| mount.destination == Path::new(path));
+            mounts.iter_mut().filter(of_the_kernel).for_each(|mount| mount.options.retain(|option| option != "ro"));
+        }
         mounts.retain(|default| !own.iter().any(|mount| mount.destination == default.destination));
         mounts.extend(own);
         mounts
     }
 
-    /// After the end: `--rm` removes everything, else the record stays and says how it ended.
-    pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
+    /// After the end: `--rm` removes everything, a restart policy starts it again, else the record stays and says how it ended.
+    pub(crate) fn end(
+        &self,
+        mut record: Record,
+        lock: Lock,
+        signals: &ForwardedSignals,
+        monitor: Option<&mut Monitor>,
+    ) -> Result<u8> {
+        let code = |record: &Record| record.exit.as_ref().map_or(125, |exit| exit.code);
+        let died = |record: &Record| {
+            let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
+            let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
+            Notes::default().and(record, "die", &more)
+        };
         if record.auto_remove {
+            let notes = died(&record).and(&record, "destroy", &[]);
             throw_away(&self.dirs, &record.id, lock)?;
-        } else {
-            record.write_ended(&self.dirs)?;
-            put_to_rest(&self.dirs, &record.id, lock)?;
+            notes.write(&self.dirs);
+            return Ok(code(&record));
         }
-        Ok(record.exit.as_ref().map_or(125, |exit| exit.code))
+        died(&record).write(&self.dirs);
+        if let Some(monitor) = monitor {
+            record = self.start_by_policy(record, signals, monitor, &died)?;
+        }
+        record.write_ended(&self.dirs)?;
+        put_to_rest(&self.dirs, &record.id, lock)?;
+        Ok(code(&record))
     }
 
     /// Removes a container; with `force` also one that runs.
@@ -288,11 +393,15 @@ impl Engine {
         let id = crate::container::find_id(&self.dirs, reference)?;
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
-            Some(Status::Running(state)) if force => {
-                state.signal(SIGKILL)?;
+            Some(Status::Running(_) | Status::Restarting(_)) if force => {
+                self.end_its_restarts(&id)?;
+                if let Some(state) = State::read(&self.dirs, &id) {
+                    state.signal(SIGKILL)?;
+                    self.go_on(&record_of(&self.dirs, &id)?, &state)?;
+                }
                 self.wait_until_dead(&id)?;
             }
-            Some(Status::Running(_) | Status::Starting) => {
+            Some(Status::Running(_) | Status::Starting | Status::Restarting(_)) => {
                 let what = format!("cannot remove the running container `{reference}`");
                 return Err(Refusal::new(what)
                     .help("end its program first, or force it with `tara rm -f`")
@@ -302,18 +411,14 @@ impl Engine {
             Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
             _ => {}
         }
-        let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
-        reclaim(&self.dirs, &id, lock)
-    }
-
-    /// The supervisor sees the end of its program, writes it down and lets go of the lock.
-    pub(crate) fn wait_until_dead(&self, id: &str) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Lock::of_the_dead(&self.dirs, id).is_err() {
-            if Instant::now() > deadline {
-                return Err(still_alive(id));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let record = Record::read(&self.dirs, &id);
+        match Lock::of_the_dead(&self.dirs, &id) {
+            Ok(lock) => reclaim(&self.dirs, &id, lock)?,
+            Err(_) => return Err(still_alive(reference)),
+        }
+        // Of `--rm` its own supervisor has said so.
+        if let Some(record) = record.filter(|record| !record.auto_remove) {
+            Notes::default().and(&record, "destroy", &[]).write(&self.dirs);
         }
         Ok(())
     }
@@ -332,8 +437,59 @@ impl Engine {
     }
 }
 
-fn still_alive(reference: &str) -> anyhow::Error {
+/// What a container sees of its limits. Which trees that is, is known when the cgroup is made.
+fn cgroup_mount() -> Mount {
+    Mount {
+        destination: "/sys/fs/cgroup".into(),
+        fs_type: "cgroup".to_owned(),
+        source: "cgroup".into(),
+        options: ["nosuid", "noexec", "nodev", "relatime", "ro"].map(str::to_owned).to_vec(),
+    }
+}
+
+/// What the record keeps of it; nothing of the default.
+fn asked(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<Asked> {
+    let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
+    let asked = || Asked {
+        cap_add: cap_add.clone(),
+        cap_drop: cap_drop.clone(),
+        privileged: *privileged,
+        options: options.clone(),
+    };
+    (!default).then(asked)
+}
+
+fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
+    Record::read(dirs, id).context("the container's record cannot be read")
+}
+
+pub(crate) fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
+}
+
+/// POSIX shared memory is files in `/dev/shm`: in the host's IPC namespace they are the host's.
+fn share_memory_with_the_host(mounts: &mut [Mount]) {
+    for mount in mounts.iter_mut().filter(|mount| mount.destination == Path::new("/dev/shm")) {
+        let options = ["rbind", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+        *mount = Mount { fs_type: "bind".into(), source: "/dev/shm".into(), options, ..mount.clone() };
+    }
+}
+
+fn hostname(request: &RunRequest, id: &str) -> String {
+    let short = || id.chars().take(12).collect();
+    let of_host = request.networking.has_the_hosts_name().then(network::files::of_host);
+    request.hostname.clone().or(of_host).unwrap_or_else(short)
+}
+
+/// What was asked for, and what the image adds to it.
+fn networking(request: &RunRequest, image: &Image) -> Networking {
+    let mut networking = request.networking.clone();
+    let exposed = image.config.config().as_ref().and_then(|config| config.exposed_ports().clone());
+    networking.expose.extend(exposed.unwrap_or_default());
+    if networking.publish_all {
+        network::publish_all(&mut networking);
+    }
+    networking
 }
 
 fn is_demo(reference: &str) -> bool {
@@ -344,7 +500,7 @@ fn is_demo(reference: &str) -> bool {
 fn state_of(pid: Pid) -> Result<State> {
     // A child that we have not waited for is in /proc even when it has ended.
     let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
-    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })
+    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now(), paused: false })
 }
 
 fn code(status: WaitStatus) -> Result<u8> {

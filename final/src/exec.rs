@@ -3,10 +3,13 @@
 //! The process that joins is this short-lived one, never a long-lived engine: a process whose children are in a PID
 //! namespace cannot fork any more once that namespace's PID 1 is dead (ENOMEM).
 
+use crate::cgroup;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
-use crate::launch::Console;
+use crate::events::Notes;
+use crate::launch::{Console, limits, oom_score, privileges_of_exec};
 use crate::lifecycle::not_running;
+use crate::report::Refusal;
 use crate::rootless::join;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -15,12 +18,13 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, chdir, geteuid, setsid};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use step01_chroot::{Error as ProgramError, Program};
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn, supervise};
-use step06_capabilities::User;
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, die_with_parent, spawn, supervise};
+use step05_cgroups::Cgroup;
+use step06_capabilities::{Limits, Privileges, ProcSettings, User};
 use sys::exec::Execute;
 use sys::process::exit_code;
 use sys::terminal::{make_controlling, open_peer};
@@ -43,6 +47,10 @@ pub struct ExecRequest {
     pub interactive: bool,
     /// Whether the program gets a terminal.
     pub terminal: bool,
+    /// Whether it gets all capabilities.
+    pub privileged: bool,
+    /// Whether it runs on by itself, without input and output.
+    pub detached: bool,
 }
 
 /// Everything the child half uses.
@@ -51,9 +59,14 @@ struct Joining {
     namespaces: CloneFlags,
     terminal: Option<OwnedFd>,
     no_input: Option<OwnedFd>,
+    /// Whether its output goes there too, and it runs on when we end.
+    no_output: bool,
     workdir: CString,
-    user: User,
-    may_set_groups: bool,
+    /// The container's share of the machine is its share too.
+    cgroup: Option<Cgroup>,
+    settings: ProcSettings,
+    limits: Limits,
+    privileges: Privileges,
     program: Program,
 }
 
@@ -63,19 +76,30 @@ impl Engine {
     /// # Errors
     /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
-        let Container { record, status } = Container::find(self.dirs(), &request.container)?;
+        let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
         let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        if state.paused {
+            let refusal = Refusal::new(format!("container `{}` is paused", request.container));
+            return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
+        }
         let pid = Pid::from_raw(state.host_pid);
         let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;
         // Asked after the descriptor is open: from then on the number cannot become somebody else's.
         if sys::process::start_time(pid).ok() != Some(state.start_time) {
             return Err(not_running(&request.container));
         }
-        let process = record.spec.process().as_ref().context("the container's record has no process")?;
-        self.join(request, process, pid, pidfd)
+        let line = format!(": {}", request.command.join(" "));
+        let begun = Notes::default().and(&record, &format!("exec_create{line}"), &[]);
+        begun.and(&record, &format!("exec_start{line}"), &[]).write(self.dirs());
+        let code = self.join(request, &record.spec, pid, pidfd)?;
+        if !request.detached {
+            Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
+        }
+        Ok(code)
     }
 
-    fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
+    fn join(&self, request: &ExecRequest, spec: &Spec, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
+        let process = spec.process().as_ref().context("the container's record has no process")?;
         let signals = ForwardedSignals::block()?;
         let may_set_groups = if geteuid().is_root() { self.privilege().has_many_users } else { join(&pidfd)? };
         let root = open_root(pid).map_err(|error| match error.downcast_ref() {
@@ -87,17 +111,31 @@ impl Engine {
             pidfd,
             namespaces: other_namespaces(pid),
             terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
-            no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
+            no_input: (!request.interactive && !request.terminal).then(nothing).transpose()?,
+            no_output: request.detached,
             workdir: workdir(request, process)?,
-            user: user(request, process, root.as_fd())?,
-            may_set_groups,
+            cgroup: cgroup::open(spec)?,
+            settings: oom_score(process)?,
+            limits: limits(process)?,
+            privileges: privileges_of_exec(
+                spec,
+                process,
+                user(request, process, root.as_fd())?,
+                may_set_groups,
+                request.privileged,
+            )?,
             program: program(request, process)?,
         };
         let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;
         // Children of this process are born in the container's PID namespace from here on.
         setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
-        let clone = CloneSpec { dies_with_parent: true, ..CloneSpec::default() };
+        let into_cgroup = joining.cgroup.as_ref().and_then(Cgroup::into_cgroup);
+        // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
+        let clone = CloneSpec { into_cgroup, dies_with_parent: !request.detached, ..CloneSpec::default() };
         let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
+        if request.detached {
+            return Ok(0);
+        }
         let status = match console {
             Some(console) => console.relay(&running, &signals)?,
             None => supervise(&running, &signals)?,
@@ -111,11 +149,21 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
     // The container's root sees this process before execve. It must not reach the engine's descriptors and its program
     // through /proc (CVE-2019-5736, CVE-2024-21626); execve makes it an ordinary process again.
     set_dumpable(false).whilst("hide from the container", c"")?;
+    // Before the namespace of cgroups is the container's: its files are opened in ours.
+    if let Some(cgroup) = &joining.cgroup {
+        cgroup.enter()?;
+    }
     setns(&joining.pidfd, joining.namespaces).whilst("enter the namespaces of the container", c"")?;
+    joining.settings.enter()?;
+    joining.limits.enter()?;
     setsid().whilst("begin a session", c"")?;
     match (&joining.terminal, &joining.no_input) {
         (Some(terminal), _) => attach(terminal.as_fd())?,
-        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null")?,
+        (None, Some(nothing)) => {
+            for number in 0..=(if joining.no_output { 2 } else { 0 }) {
+                fd::dup_onto(nothing.as_fd(), number).whilst("make standard input or output of", c"/dev/null")?;
+            }
+        }
         (None, None) => {}
     }
     chdir(joining.workdir.as_c_str()).whilst("change into the working directory", &joining.workdir)?;
@@ -123,7 +171,13 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
         let errno = nix::errno::Errno::EACCES;
         return Err(errno).whilst("stay inside with the working directory", &joining.workdir);
     }
-    joining.user.enter(joining.may_set_groups)?;
+    joining.privileges.become_user()?;
+    // The change of user has undone both; and the filter may forbid them.
+    if !joining.no_output {
+        die_with_parent()?;
+    }
+    set_dumpable(false).whilst("hide from the container", c"")?;
+    joining.privileges.confine()?;
     Ok(&joining.program)
 }
 
@@ -165,8 +219,8 @@ fn open_terminal(root: BorrowedFd<'_>) -> Result<OwnedFd> {
         .context("open a terminal in the container's /dev/pts")
 }
 
-fn no_input() -> Result<OwnedFd> {
-    open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
+fn nothing() -> Result<OwnedFd> {
+    open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
 }
 
 fn workdir(request: &ExecRequest, process: &Process) -> Result<CString> {

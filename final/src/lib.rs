@@ -10,19 +10,28 @@
 //! | [`container`] | a container on the disk: record, state, lock, name |
 //! | [`launch`] | host half, one clone3, child half, supervision |
 //! | [`lifecycle`] | start, stop, kill, wait, rename |
+//! | [`share`] | pause, update, statistics |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
+//! | [`attach`] | joined with a container's program by way of its monitor |
+//! | [`upkeep`] | restart policy, log, health check: what the monitor is told to do |
+//! | [`events`] | what has happened |
 //! | [`exec`] | another program in a container that runs |
+//! | [`network`] | bridges, ports, names, the files of `/etc` |
+//! | [`cgroup`] | its share of the machine: from the specification to the directory, and its end |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
 
+pub mod attach;
+pub mod cgroup;
 pub mod check;
 pub mod cli;
 pub mod container;
 pub mod dirs;
 pub mod engine;
+pub mod events;
 pub mod exec;
 pub mod format;
 pub mod launch;
@@ -30,8 +39,11 @@ pub mod lifecycle;
 pub mod logs;
 pub mod monitor;
 pub mod names;
+pub mod network;
 pub mod reclaim;
 pub mod report;
 pub mod rootless;
+pub mod share;
 pub mod spec;
 pub mod trash;
+pub mod upkeep;

@@ -3,7 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
+use common::{cgroups, remove_parent};
 use oci_spec::image::Config;
+use std::fs;
 use std::path::PathBuf;
 use step03_mount_overlay::{parse_tmpfs, parse_volume};
 use step07_images::Source;
@@ -44,8 +48,16 @@ fn request(command: &[&str]) -> RunRequest {
 /// Runs it with the guard armed; an error is what the user would read.
 fn run(host: &Host, request: &RunRequest) -> Result<u8, String> {
     let engine = engine(host);
+    let mut request = request.clone();
+    request.arguments.cgroup_parent = Some(host.cgroup_parent());
     ALLOCATOR.watch();
-    engine.run(request).map_err(|error| report::text(&error))
+    let ended = engine.run(&request).map_err(|error| report::text(&error));
+    // The allocator has ended the background process that was to remove them.
+    for cgroup in cgroups(host).iter().flat_map(fs::read_dir).flatten().flatten() {
+        let _a_file = fs::remove_dir(cgroup.path());
+    }
+    remove_parent(host);
+    ended
 }
 
 fn exit(code: u8) -> RunRequest {

@@ -26,6 +26,8 @@ testkit::suite! {
 /// Compares with the snapshot. What differs from run to run, or from kernel to kernel, has a placeholder.
 fn assert_words(name: &str, text: &str) {
     let filters = [
+        // Which controllers there are is the machine's.
+        (r"(?m)^(Cgroups|Controllers): .*$", "$1: [of this machine]"),
         (r"/run/testkit/tara-root", "ROOT"),
         (r"/run/testkit/tara-run", "RUN"),
         (r"/run/testkit", "HOST"),
@@ -73,8 +75,10 @@ fn help_of_every_command(host: &Host) {
         "restart",
         "kill",
         "wait",
+        "attach",
         "exec",
         "logs",
+        "events",
         "rename",
         "ps",
         "rm",
@@ -88,6 +92,7 @@ fn help_of_every_command(host: &Host) {
         "system",
         "system check",
         "system reclaim",
+        "system start-all",
     ];
     let help = |command: &&str| {
         let mut tara = host.command(TARA);
@@ -107,7 +112,16 @@ fn errors_of_usage(host: &Host) {
         --root
         run
         run --no-such-flag box
-        run --network bridge box
+        run --network none --network bridge box
+        run --network container:x -p 80 box
+        run -p 80:x box
+        run --ip 10.0.0.2 --network none box
+        run --add-host nonsense box
+        run --mac-address 01:02:03:04:05:06 box
+        network nonsense
+        network create -d overlay one
+        network create --ipv6 one
+        network ls -f colour=red
         run --name
         ps extra
         rm

@@ -4,12 +4,13 @@ use crate::Error;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use sys::failure::describe;
+use sys::process::{set_gid, set_groups, set_uid};
 use sys::{Failure, Whilst, fd};
 
 /// A user inside: numbers only, as the kernel knows users.
@@ -42,6 +43,24 @@ impl User {
         Ok(found.user)
     }
 
+    /// Adds supplementary groups, each a name of the image's `/etc/group` or a number (`--group-add`).
+    ///
+    /// # Errors
+    /// As [`User::lookup`].
+    pub fn add_groups<S: AsRef<str>>(&mut self, root: BorrowedFd<'_>, groups: &[S]) -> Result<(), Error> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let known = read(root, "/etc/group", c"/etc/group")?;
+        for group in groups {
+            let gid = find_group(&known, group.as_ref())?;
+            if !self.groups.contains(&gid) {
+                self.groups.push(gid);
+            }
+        }
+        Ok(())
+    }
+
     /// Becomes the user, for good. Child half; the groups first, while it is still allowed.
     ///
     /// `may_set_groups` is false in a user namespace with a map of a single user, where the kernel forbids it.
@@ -51,11 +70,11 @@ impl User {
     // ANCHOR: enter
     pub fn enter(&self, may_set_groups: bool) -> Result<(), Failure<'static>> {
         if may_set_groups || !self.groups.is_empty() {
-            setgroups(&self.groups).whilst("set the supplementary groups", c"")?;
+            set_groups(&self.groups).whilst("set the supplementary groups", c"")?;
         }
         // Real, effective and saved: a saved 0 would be a way back.
-        setresgid(self.gid, self.gid, self.gid).whilst("set the group", c"")?;
-        setresuid(self.uid, self.uid, self.uid).whilst("set the user", c"")
+        set_gid(self.gid).whilst("set the group", c"")?;
+        set_uid(self.uid).whilst("set the user", c"")
     }
     // ANCHOR_END: enter
 }

@@ -3,6 +3,7 @@
 use super::load::{input, report_skipped};
 use super::print;
 use crate::engine::Engine;
+use crate::events::note_other;
 use anyhow::{Context, Result};
 use clap::Args;
 use oci_spec::image::{Config, ConfigBuilder};
@@ -29,6 +30,11 @@ impl Import {
         };
         let loaded = loaded.with_context(|| format!("cannot import `{}`", self.source))?;
         loaded.images.iter().for_each(|image| print(&format!("{}\n", image.id)));
+        for image in &loaded.images {
+            let name = image.names.first().map(ToString::to_string);
+            let more = name.map(|name| ("name", name));
+            note_other(engine.dirs(), "image", "import", &image.id.to_string(), more.as_slice());
+        }
         report_skipped(&loaded);
         Ok(0)
     }

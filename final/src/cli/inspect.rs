@@ -1,8 +1,10 @@
 //! `tara inspect`.
 
 use super::{print, ps};
-use crate::container::{Container, Status};
+use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
+use crate::monitor::health::Health;
+use crate::network::show;
 use crate::report;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -60,7 +62,7 @@ impl Inspect {
     }
 }
 
-fn of_container(engine: &Engine, Container { record, status }: &Container) -> Value {
+fn of_container(engine: &Engine, Container { record, status, health }: &Container) -> Value {
     let process = record.spec.process().as_ref();
     let command = record.command();
     let (program, arguments) = command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -70,15 +72,13 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "Created": record.created,
         "Path": program,
         "Args": arguments,
-        "State": state(status),
+        "State": state(status, health.as_ref()),
+        "RestartCount": record.upkeep.restarts,
+        "LogPath": engine.dirs().log(&record.id),
         "Image": record.image_id,
         "Name": format!("/{}", record.name),
-        "HostConfig": {
-            "AutoRemove": record.auto_remove,
-            "NetworkMode": record.network,
-            "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
-            "Init": record.init,
-        },
+        "HostConfig": host_config(record),
+        "NetworkSettings": show::settings(engine.dirs(), record),
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
@@ -90,34 +90,126 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "Mounts": record.spec.mounts().iter().flatten().map(mount).collect::<Vec<_>>(),
         "Config": {
             "Hostname": record.spec.hostname(),
+            "Domainname": record.networking.domainname.clone().unwrap_or_default(),
+            "ExposedPorts": record.networking.expose.iter().map(|port| (port.clone(), json!({}))).collect::<serde_json::Map<_, _>>(),
             "User": process.map(|process| format!("{}:{}", process.user().uid(), process.user().gid())),
             "Tty": process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false),
             "OpenStdin": record.interactive,
             "Env": process.and_then(|process| process.env().clone()),
             "Cmd": command,
             "Image": record.image,
+            "StopSignal": record.upkeep.stop_signal.as_ref().or(record.stop_signal.as_ref()),
+            "StopTimeout": record.upkeep.stop_timeout,
+            "Healthcheck": health_check(record),
             "WorkingDir": process.map(oci_spec::runtime::Process::cwd),
         },
     })
 }
 
-fn state(status: &Status) -> Value {
+/// docker's words for what the specification says.
+fn host_config(record: &Record) -> Value {
+    let linux = record.spec.linux().as_ref();
+    let process = record.spec.process().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    let (memory, cpu) = (resources.memory().unwrap_or_default(), resources.cpu().clone().unwrap_or_default());
+    let block_io = resources.block_io().clone().unwrap_or_default();
+    let security = record.security.as_ref();
+    json!({
+        "AutoRemove": record.auto_remove,
+        "NetworkMode": record.networking.name(),
+        "PortBindings": show::bindings(record),
+        "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
+        "Init": record.init,
+        "RestartPolicy": {
+            "Name": record.upkeep.restart.name(),
+            "MaximumRetryCount": record.upkeep.restart.limit(),
+        },
+        "LogConfig": log_config(record),
+        "Memory": memory.limit().unwrap_or(0),
+        "MemorySwap": memory.swap().unwrap_or(0),
+        "MemoryReservation": memory.reservation().unwrap_or(0),
+        "NanoCpus": nano_cpus(cpu.quota(), cpu.period()),
+        "CpuShares": cpu.shares().unwrap_or(0),
+        "CpuPeriod": cpu.period().unwrap_or(0),
+        "CpuQuota": cpu.quota().unwrap_or(0),
+        "CpusetCpus": cpu.cpus().clone().unwrap_or_default(),
+        "CpusetMems": cpu.mems().clone().unwrap_or_default(),
+        "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
+        "BlkioDeviceReadBps": block_io.throttle_read_bps_device(),
+        "BlkioDeviceWriteBps": block_io.throttle_write_bps_device(),
+        "BlkioDeviceReadIOps": block_io.throttle_read_iops_device(),
+        "BlkioDeviceWriteIOps": block_io.throttle_write_iops_device(),
+        "CgroupParent": linux.and_then(|linux| linux.cgroups_path().as_ref()?.parent()),
+        "CapAdd": security.map(|security| &security.cap_add),
+        "CapDrop": security.map(|security| &security.cap_drop),
+        "Privileged": security.is_some_and(|security| security.privileged),
+        "SecurityOpt": security.map(|security| &security.options),
+        "OomScoreAdj": process.and_then(|process| process.oom_score_adj()).unwrap_or(0),
+        "Ulimits": process.and_then(|process| process.rlimits().clone()),
+        "Sysctls": linux.and_then(|linux| linux.sysctl().clone()),
+        "Devices": linux.and_then(|linux| linux.devices().clone()),
+        "MaskedPaths": linux.and_then(|linux| linux.masked_paths().clone()),
+        "ReadonlyPaths": linux.and_then(|linux| linux.readonly_paths().clone()),
+    })
+}
+
+/// docker counts processors in billionths.
+fn nano_cpus(quota: Option<i64>, period: Option<u64>) -> i128 {
+    match (quota, period) {
+        (Some(quota), Some(period @ 1..)) if quota > 0 => i128::from(quota) * 1_000_000_000 / i128::from(period),
+        _ => 0,
+    }
+}
+
+fn state(status: &Status, health: Option<&Health>) -> Value {
     let never = "0001-01-01T00:00:00Z";
     let (pid, started, code, finished) = match status {
         Status::Running(state) => (state.host_pid, json!(state.started), 0, json!(never)),
-        Status::Exited(exit) => {
+        Status::Exited(exit) | Status::Restarting(exit) => {
             (0, exit.started.map_or(json!(never), |time| json!(time)), exit.code, json!(exit.finished))
         }
         Status::Created | Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
     };
-    json!({
+    let mut value = json!({
         "Status": ps::state(status),
         "Running": matches!(status, Status::Running(_)),
+        "Paused": matches!(status, Status::Running(state) if state.paused),
+        "OOMKilled": matches!(status, Status::Exited(exit) if exit.oom_killed),
+        "Restarting": matches!(status, Status::Restarting(_)),
         "Dead": matches!(status, Status::Abandoned(_)),
         "Pid": pid,
         "ExitCode": code,
         "StartedAt": started,
         "FinishedAt": finished,
+    });
+    if let (Some(health), Some(fields)) = (health, value.as_object_mut()) {
+        fields.insert("Health".to_owned(), json!(health));
+    }
+    value
+}
+
+/// docker's form of a health check: times in nanoseconds.
+fn health_check(record: &Record) -> Value {
+    record.upkeep.health.as_ref().map_or(Value::Null, |check| {
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        json!({
+            "Test": check.test,
+            "Interval": nanos(check.interval),
+            "Timeout": nanos(check.timeout),
+            "StartPeriod": nanos(check.start_period),
+            "StartInterval": nanos(check.start_interval),
+            "Retries": check.retries,
+        })
+    })
+}
+
+/// docker's form of how the log is kept.
+fn log_config(record: &Record) -> Value {
+    let log = &record.upkeep.log;
+    let size = log.max_size.map_or("-1".to_owned(), |size| size.to_string());
+    json!({
+        "Type": if log.keep { "json-file" } else { "none" },
+        "Config": { "max-size": size, "max-file": log.max_file.to_string() },
     })
 }
 

@@ -1,5 +1,7 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod attach;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -8,15 +10,20 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod network;
 mod options;
+mod pause;
+mod port;
 mod ps;
 mod rename;
 mod rm;
 mod rmi;
 mod run;
 mod start;
+mod stats;
 mod stop;
 mod system;
+mod update;
 mod version;
 mod wait;
 
@@ -50,9 +57,16 @@ enum Command {
     Restart(stop::Restart),
     Kill(kill::Kill),
     Wait(wait::Wait),
+    Attach(attach::Attach),
     Exec(exec::Exec),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
+    Update(update::Update),
+    Stats(stats::Stats),
     Logs(logs::Logs),
     Rename(rename::Rename),
+    Port(port::Port),
+    Events(events::Events),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -62,6 +76,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Info(info::Info),
     Version(version::Version),
+    #[command(subcommand)]
+    Network(network::Network),
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
@@ -99,7 +115,7 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
+        if matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_)) { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -118,6 +134,9 @@ impl Cli {
         if let Command::Exec(exec) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
+        if matches!(self.command, Command::Monitor) {
+            return crate::monitor::main(Engine::open(root, run));
+        }
         let engine = Engine::open(root, run)?;
         match &self.command {
             Command::Run(run) => run.run(&engine),
@@ -127,10 +146,18 @@ impl Cli {
             Command::Restart(restart) => restart.run(&engine),
             Command::Kill(kill) => kill.run(&engine),
             Command::Wait(wait) => wait.run(&engine),
+            Command::Attach(attach) => attach.run(&engine),
+            Command::Events(events) => events.run(&engine),
             Command::Exec(exec) => exec.run(&engine),
+            Command::Pause(pause) => pause.run(&engine),
+            Command::Unpause(unpause) => unpause.run(&engine),
+            Command::Update(update) => update.run(&engine),
+            Command::Stats(stats) => stats.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
-            Command::Monitor => crate::monitor::main(&engine),
+            Command::Monitor => Ok(0),
+            Command::Port(port) => port.run(&engine),
+            Command::Network(network) => network.run(&engine),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),

@@ -1,12 +1,20 @@
 //! `tara run`.
 
-use super::options::{FileOptions, NetworkOptions, ProcessOptions};
+use super::attach::code;
+use super::options::{
+    AttachOptions, FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions, SupervisionOptions,
+    write_id,
+};
 use super::print;
+use crate::attach::End;
+use crate::attach::frame::Wish;
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
+use crate::report::Refusal;
 use crate::spec::Arguments;
 use anyhow::Result;
 use clap::{ArgAction, Args};
+use step02_pid_ns::ForwardedSignals;
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
@@ -15,6 +23,11 @@ pub(crate) struct Run {
     /// Let it run on by itself, and print its id.
     #[arg(short, long)]
     detach: bool,
+    /// Attach only to these: stdin, stdout, stderr.
+    #[arg(short, long, value_name = "STREAM", conflicts_with = "detach")]
+    attach: Vec<String>,
+    #[command(flatten)]
+    how: AttachOptions,
     #[command(flatten)]
     options: Options,
 }
@@ -43,22 +56,26 @@ struct Options {
     name: Option<String>,
     #[command(flatten)]
     files: FileOptions,
-    /// The host name inside.
-    #[arg(short = 'h', long)]
-    hostname: Option<String>,
     /// Run this instead of the image's entrypoint.
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
     /// Make a small init PID 1: it reaps orphans and passes signals on.
     #[arg(long)]
     init: bool,
-    #[command(flatten)]
-    network: NetworkOptions,
     /// The image's name or id; `demo` is made on first use.
     image: String,
     /// The program and its arguments; without them the image's.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+    // Last, because their headings in the help hold for what comes after them.
+    #[command(flatten)]
+    network: NetworkOptions,
+    #[command(flatten)]
+    supervision: SupervisionOptions,
+    #[command(flatten)]
+    security: SecurityOptions,
+    #[command(flatten)]
+    resources: ResourceOptions,
 }
 
 impl Run {
@@ -67,16 +84,27 @@ impl Run {
             return self.run_detached(engine);
         }
         self.options.process.check_terminal()?;
-        engine.run(&self.options.request()?)
+        let request = self.options.request(engine)?;
+        engine.warn_of_the_network(&request.networking);
+        // What is thrown away when it ends, and cannot be detached from, may as well end with us: nobody else is needed then.
+        let has_terminal = self.options.process.tty;
+        if request.auto_remove && !has_terminal && self.attach.is_empty() && !self.options.supervision.needs_a_monitor()
+        {
+            return engine.run(&request);
+        }
+        self.run_attached(engine, request)
     }
 
     fn run_detached(&self, engine: &Engine) -> Result<u8> {
-        let request = self.options.request()?;
+        let request = self.options.request(engine)?;
+        engine.warn_of_the_network(&request.networking);
+        let file = self.options.supervision.cidfile()?;
         // Before the monitor, whose messages cannot be followed while an image is made.
         engine.image(&request.image)?;
-        match monitor::start(engine, &Task::Run(Box::new(request)))? {
-            Ok(id) => {
-                print(&format!("{id}\n"));
+        match monitor::start(engine, Task::Run(Box::new(request)), None)? {
+            Ok(started) => {
+                write_id(file, &started.id)?;
+                print(&format!("{}\n", started.id));
                 Ok(0)
             }
             Err(failed) => {
@@ -85,27 +113,78 @@ impl Run {
             }
         }
     }
+
+    /// In the foreground, but the container has a monitor and outlives us.
+    fn run_attached(&self, engine: &Engine, request: RunRequest) -> Result<u8> {
+        let streams = Streams::parse(&self.attach)?;
+        let input = request.interactive && streams.input;
+        let session = self.how.session(request.arguments.terminal, input, streams.wish.and(Wish::OWNER))?;
+        let file = self.options.supervision.cidfile()?;
+        engine.image(&request.image)?;
+        let signals = ForwardedSignals::block()?;
+        let raw = session.enter_terminal()?;
+        let end = match monitor::start(engine, Task::Run(Box::new(request)), Some(&session))? {
+            Ok(started) => {
+                write_id(file, &started.id)?;
+                started.relay(session, &signals)
+            }
+            Err(failed) => Ok(End::Failed(failed)),
+        };
+        drop(raw);
+        Ok(code(end?))
+    }
+}
+
+/// What `-a` names; without it, everything.
+struct Streams {
+    input: bool,
+    wish: Wish,
+}
+
+impl Streams {
+    fn parse(names: &[String]) -> Result<Self> {
+        if names.is_empty() {
+            return Ok(Self { input: true, wish: Wish::STDOUT.and(Wish::STDERR) });
+        }
+        let mut streams = Self { input: false, wish: Wish::default() };
+        for name in names {
+            match name.to_ascii_lowercase().as_str() {
+                "stdin" => streams.input = true,
+                "stdout" => streams.wish = streams.wish.and(Wish::STDOUT),
+                "stderr" => streams.wish = streams.wish.and(Wish::STDERR),
+                _ => {
+                    let refusal = Refusal::new(format!("`--attach {name}`"));
+                    return Err(refusal.help("write stdin, stdout or stderr").into());
+                }
+            }
+        }
+        Ok(streams)
+    }
 }
 
 impl Create {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let id = engine.create(&self.options.request()?)?;
+        let file = self.options.supervision.cidfile()?;
+        let id = engine.create(&self.options.request(engine)?)?;
+        write_id(file, &id)?;
         print(&format!("{id}\n"));
         Ok(0)
     }
 }
 
 impl Options {
-    fn request(&self) -> Result<RunRequest> {
+    fn request(&self, engine: &Engine) -> Result<RunRequest> {
+        let networking = self.network.networking(engine)?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
-            hostname: self.hostname.clone(),
+            hostname: self.network.hostname.clone(),
             user: self.process.user.clone(),
             mounts: self.files.mounts()?,
             auto_remove: self.rm,
             init: self.init,
             interactive: self.process.interactive,
+            upkeep: self.supervision.upkeep(self.rm)?,
             arguments: Arguments {
                 entrypoint: self.entrypoint.clone(),
                 command: self.command.clone(),
@@ -113,9 +192,14 @@ impl Options {
                 workdir: self.process.workdir()?,
                 terminal: self.process.tty,
                 read_only: self.files.read_only,
-                own_network: self.network.is_own(),
+                own_network: networking.mode != crate::network::Mode::Host,
+                security: self.security.security()?,
+                resources: self.resources.resources()?,
+                cgroup_parent: self.resources.cgroup_parent.clone(),
+                no_cgroup: !self.resources.has_cgroup(),
                 ..Arguments::default()
             },
+            networking,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `tara system`.
 
+use super::start::StartAll;
 use super::{Format, print};
 use crate::check::{Finding, check, repair};
 use crate::engine::Engine;
@@ -12,6 +13,7 @@ pub(crate) enum System {
     Check(Options),
     /// Remove or repair what `check` names.
     Reclaim(Options),
+    StartAll(StartAll),
 }
 
 #[derive(Debug, Args)]
@@ -33,6 +35,7 @@ impl System {
                 options.print(&repair(engine.dirs(), engine.store())?, "there was nothing to repair\n")?;
                 Ok(0)
             }
+            Self::StartAll(start) => start.run(engine),
         }
     }
 }

@@ -3,7 +3,13 @@
 mod files;
 mod network;
 mod process;
+mod resources;
+mod security;
+mod supervision;
 
 pub(super) use files::FileOptions;
 pub(super) use network::NetworkOptions;
 pub(super) use process::ProcessOptions;
+pub(super) use resources::{LimitOptions, ResourceOptions};
+pub(super) use security::SecurityOptions;
+pub(super) use supervision::{AttachOptions, SupervisionOptions, write_id};
