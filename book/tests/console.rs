@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use testkit::{BUSYBOX, Host, Test};
 
-const TIME: testkit::Need = testkit::Need::Time(Duration::from_secs(60));
+const TIME: testkit::Need = testkit::Need::Time(Duration::from_secs(150));
 
 fn main() -> ExitCode {
     let is_runner = std::env::var_os("TESTKIT_STAGE").is_none();
@@ -169,10 +169,12 @@ impl OwnState {
 impl Drop for OwnState {
     fn drop(&mut self) {
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
-        // What programs make at their first start and keep for the next ones.
+        // What programs make at their first start and keep for the next ones: folders, the network that is always there.
         for folder in ["/run/tara", "/run/step04-net-bridge", "/run/runc", "/run/mount"] {
             let _not_made = std::fs::remove_dir_all(folder);
         }
+        let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
+        let _not_made = Command::new("sh").args(["-c", network]).output();
     }
 }
 
