@@ -174,7 +174,9 @@ impl Drop for OwnState {
             let _not_made = std::fs::remove_dir_all(folder);
         }
         let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
-        let _not_made = Command::new("sh").args(["-c", network]).output();
+        // On the real host, and only if nobody else has something in it.
+        let parent = "rmdir /sys/fs/cgroup/tara /sys/fs/cgroup/*/tara";
+        let _not_made = Command::new("sh").args(["-c", &format!("{network}; {parent}")]).output();
     }
 }
 
