@@ -1,11 +1,10 @@
-//! `cargo book`: the book made of its sources, by mdBook as a library.
+//! `cargo book`: build, serve and test the book.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use mdbook_driver::MDBook;
-use std::path::Path;
+use std::process::{Command as Process, Stdio};
 
-/// Build the book.
+/// Build the book, and run every command that it shows.
 #[derive(Parser)]
 #[command(name = "cargo book")]
 struct Args {
@@ -17,19 +16,50 @@ struct Args {
 enum Command {
     /// Make the pages and say where they are. They need no server: open the first one in a browser.
     Build,
+    /// Show the pages to a browser on this machine, and build them again when a source has changed.
+    Serve {
+        /// The port on 127.0.0.1; 0 is any that is free.
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+    },
+    /// Run every command of every page in a sandbox and compare what it prints; check links, sizes and pictures.
+    Test {
+        /// Write what the commands print now into the pages: read the difference before you commit it.
+        #[arg(long)]
+        accept: bool,
+        /// Only the pages (or checks) with this in their name.
+        filter: Option<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Args::parse().command {
-        Command::Build => build(),
+        Command::Build => {
+            println!("{}", book::build::build()?.display());
+            Ok(())
+        }
+        Command::Serve { port } => book::serve::serve(port),
+        Command::Test { accept, filter } => test(accept, filter.as_deref()),
     }
 }
 
-fn build() -> Result<()> {
-    // The folder this package was built from: the book belongs to it, wherever the command is given.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let book = MDBook::load(root).with_context(|| format!("read the book in `{}`", root.display()))?;
-    book.build().context("make the book's pages")?;
-    println!("{}", book.build_dir_for("html").join("index.html").display());
+fn test(accept: bool, filter: Option<&str>) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tests = Process::new(cargo);
+    tests.current_dir(book::folder()).args(["test", "--package", "book"]);
+    if accept {
+        tests.args(["--test", "console", "--quiet"]);
+    } else {
+        // What else is not so is worth knowing, too.
+        tests.arg("--no-fail-fast");
+    }
+    tests.arg("--").args(filter);
+    if !accept {
+        let status = tests.status().context("start cargo")?;
+        return if status.success() { Ok(()) } else { bail!("the book is not as it says") };
+    }
+    let report = tests.stderr(Stdio::inherit()).output().context("start cargo")?;
+    let count = book::console::accept(&String::from_utf8_lossy(&report.stdout)).context("write the pages")?;
+    println!("{count} blocks written; read them: git diff -- book/src");
     Ok(())
 }

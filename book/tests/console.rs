@@ -1,0 +1,198 @@
+//! Every console block of every page, run and compared.
+//!
+//! A page is a test: all its blocks run in one shell on a fake host. What needs cgroup v2 is a second test of the page, in the
+//! machine. `cargo book test --accept` writes what was printed into the pages.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use book::console::{Need, Transcript, complaint, run, transcripts};
+use book::pages::{Page, pages};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use testkit::{BUSYBOX, Host, Test};
+
+const TIME: testkit::Need = testkit::Need::Time(Duration::from_secs(150));
+
+fn main() -> ExitCode {
+    let is_runner = std::env::var_os("TESTKIT_STAGE").is_none();
+    let pages = pages().expect("the book's pages");
+    if is_runner {
+        build_programs();
+        count(&pages);
+    }
+    let mut tests: Vec<Test> = pages.iter().flat_map(tests_of).collect();
+    tests.push(Test {
+        name: "a_changed_behaviour_is_noticed",
+        needs: &[BUSYBOX],
+        body: a_changed_behaviour_is_noticed,
+    });
+    testkit::main(&tests)
+}
+
+/// A page's tests. The names and needs live as long as the program.
+fn tests_of(page: &Page) -> Vec<Test> {
+    let all = transcripts(page);
+    let has = |need: Need| all.iter().any(|transcript| transcript.need == need);
+    let mut tests = Vec::new();
+    let name = page.name.clone().leak();
+    if has(Need::Nothing) {
+        tests.push(Test { name, needs: needs_of(&all, None), body: run_page });
+    } else if has(Need::Root) {
+        tests.push(Test { name, needs: needs_of(&all, Some(testkit::Need::Root)), body: run_page });
+    }
+    if has(Need::Machine) {
+        let name = format!("{}_v2", page.name).leak();
+        tests.push(Test { name, needs: needs_of(&[], Some(testkit::Need::MachineOnly)), body: run_page });
+    }
+    tests
+}
+
+/// The programs that the commands of a page name, with the packages that bring them.
+fn needs_of(transcripts: &[Transcript], more: Option<testkit::Need>) -> &'static [testkit::Need] {
+    const PROGRAMS: [(&str, &str); 7] = [
+        ("ip", "iproute2"),
+        ("nft", "nftables"),
+        ("pgrep", "procps"),
+        ("runc", "runc"),
+        ("skopeo", "skopeo"),
+        ("strace", "strace"),
+        ("umoci", "umoci"),
+    ];
+    let commands = || transcripts.iter().flat_map(|transcript| &transcript.exchanges);
+    let names = |program: &str| {
+        let words =
+            |command: &str| command.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == program);
+        commands().any(|exchange| words(&exchange.command))
+    };
+    let programs = PROGRAMS.iter().filter(|(program, _)| names(program));
+    let programs = programs.map(|(program, package)| testkit::Need::Program(program, package));
+    [BUSYBOX, TIME].into_iter().chain(more).chain(programs).collect::<Vec<_>>().leak()
+}
+
+fn count(pages: &[Page]) {
+    let all: Vec<Transcript> = pages.iter().flat_map(transcripts).collect();
+    let of = |need| all.iter().filter(|transcript| transcript.need == need).count();
+    let root = if nix::unistd::geteuid().is_root() { "run" } else { "not run: need root" };
+    eprintln!(
+        "console blocks: {} run, {} {root}, {} in the machine, {} not run: need the labs",
+        of(Need::Nothing),
+        of(Need::Root),
+        of(Need::Machine),
+        of(Need::Lab)
+    );
+}
+
+/// The folder where cargo puts the programs: two above this test.
+fn programs() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    this.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The steps and `tara` as they are now. As a user who does not own the target folder (.ci/as-student): as they were built.
+fn build_programs() {
+    let folder = programs();
+    if folder.metadata().unwrap().uid() != nix::unistd::geteuid().as_raw() {
+        return;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--workspace", "--bins"]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status();
+    assert!(built.is_ok_and(|status| status.success()), "the programs that the book shows cannot be built");
+}
+
+fn run_page(host: &Host) {
+    let name = std::env::var("TESTKIT_TEST").unwrap();
+    let (name, in_machine) = name.strip_suffix("_v2").map_or((name.as_str(), false), |name| (name, true));
+    let pages = pages().unwrap();
+    let page = pages.iter().find(|page| page.name == name).unwrap();
+    let complaints = complaints(host, &pages, page, in_machine, None);
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Runs what of a page can run here; `first` is a folder of programs that come before the real ones.
+fn complaints(host: &Host, pages: &[Page], page: &Page, in_machine: bool, first: Option<&Path>) -> Vec<String> {
+    let mine: Vec<Transcript> = transcripts(page).into_iter().filter(|block| runs(block.need, in_machine)).collect();
+    let others = pages.iter().filter(|other| other.name != page.name).flat_map(transcripts);
+    let setup: Vec<Transcript> = others.filter(|block| block.setup).collect();
+    let all: Vec<Transcript> = setup.iter().cloned().chain(mine.iter().cloned()).collect();
+    let state = OwnState::mount();
+    let work = host.folder("work");
+    let tmp = host.folder("tmp");
+    let names = [(work.to_str().unwrap(), "/lab"), (tmp.to_str().unwrap(), "/tmp")];
+    let now = run(&mut shell(host, &work, first), &all, &names).unwrap();
+    drop(state);
+    let pairs = mine.iter().zip(&now[setup.len()..]);
+    pairs.filter(|(was, now)| !was.agrees(now)).map(|(was, now)| complaint(page, was, now)).collect()
+}
+
+fn runs(need: Need, in_machine: bool) -> bool {
+    match need {
+        Need::Nothing => !in_machine,
+        // In a user namespace this test is root too; what it may do is another matter.
+        Need::Root => !in_machine && is_real_root(),
+        Need::Machine => in_machine,
+        Need::Lab => false,
+    }
+}
+
+fn is_real_root() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").unwrap().split_ascii_whitespace().nth(2) == Some("4294967295")
+}
+
+fn shell(host: &Host, work: &Path, first: Option<&Path>) -> Command {
+    let mut shell = host.command("bash");
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let first = first.map_or(String::new(), |first| format!("{}:", first.display()));
+    shell.current_dir(work).env("PATH", format!("{first}{}:{usual}", programs().display()));
+    shell.env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1").env("COLUMNS", "100");
+    shell
+}
+
+/// A `/var/lib` of the test's own: that is where `tara` keeps images and containers.
+struct OwnState;
+
+impl OwnState {
+    fn mount() -> Self {
+        const NONE: Option<&str> = None;
+        mount(Some("state"), "/var/lib", Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
+        Self
+    }
+}
+
+impl Drop for OwnState {
+    fn drop(&mut self) {
+        umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
+        // What programs make at their first start and keep for the next ones: folders, the network that is always there.
+        for folder in ["/run/tara", "/run/step04-net-bridge", "/run/runc", "/run/mount"] {
+            let _not_made = std::fs::remove_dir_all(folder);
+        }
+        let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
+        // On the real host, and only if nobody else has something in it.
+        let parent = "rmdir /sys/fs/cgroup/tara /sys/fs/cgroup/*/tara";
+        let _not_made = Command::new("sh").args(["-c", &format!("{network}; {parent}")]).output();
+    }
+}
+
+/// The test of the test: a step that forgets to pass the exit status on.
+fn a_changed_behaviour_is_noticed(host: &Host) {
+    let text = "```console\n$ step01-chroot rootfs sh -c 'exit 7'; echo $?\n7\n```\n".to_owned();
+    let page = Page { name: "page".to_owned(), path: "page.md".into(), text };
+    let pages = pages().unwrap();
+    assert_eq!(complaints(host, &pages, &page, false, None), Vec::<String>::new());
+
+    let changed = host.folder("changed");
+    let program = changed.join("step01-chroot");
+    let text = format!("#!/bin/sh\n{}/step01-chroot \"$@\"\nexit 0\n", programs().display());
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let complaints = complaints(host, &pages, &page, false, Some(&changed));
+    assert_eq!(complaints.len(), 1);
+    assert!(complaints[0].contains("\n$ step01-chroot rootfs sh -c 'exit 7'; echo $?\n0\n"), "{}", complaints[0]);
+}

@@ -1,0 +1,215 @@
+//! What every page keeps to: listings are the sources, links lead somewhere, pictures can be read, chapters are not too long.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+
+use book::pages::{Page, pages};
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
+/// The built pages: name below the folder, and text. Built once for all tests.
+fn built() -> &'static (PathBuf, BTreeMap<String, String>) {
+    static BUILT: OnceLock<(PathBuf, BTreeMap<String, String>)> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = book::folder().join("book");
+        // Whoever cannot write there (.ci/as-student) looks at what was built before.
+        let folder = book::build::build().map_or(folder, |first| first.parent().unwrap().to_owned());
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let pages = entries.filter(|path| path.extension().is_some_and(|kind| kind == "html"));
+        let text = |path: PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        };
+        (folder, pages.map(text).collect())
+    })
+}
+
+fn of_all(check: impl Fn(&Page) -> Vec<String>) {
+    let found: Vec<String> = pages().unwrap().iter().flat_map(check).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn rust_is_shown_from_the_sources_only() {
+    of_all(|page| {
+        let typed = |line: &String| !line.starts_with("{{#include ");
+        let rust = page.blocks().into_iter().filter(|block| block.info.split(',').next() == Some("rust"));
+        let typed = rust.filter(|block| block.lines.iter().any(typed));
+        typed.map(|block| format!("{}:{}: Rust that is typed by hand", page.name, block.line)).collect()
+    });
+}
+
+#[test]
+fn blocks_are_of_a_known_kind() {
+    const KINDS: [&str; 6] = ["console", "rust", "sh", "text", "json", "dockerfile"];
+    of_all(|page| {
+        let unknown = |info: &str| !KINDS.contains(&info.split(',').next().unwrap_or_default());
+        let blocks = page.blocks().into_iter().filter(|block| unknown(&block.info));
+        blocks.map(|block| format!("{}:{}: `{}`", page.name, block.line, block.info)).collect()
+    });
+}
+
+/// mdBook shows nothing for an anchor that is not there.
+#[test]
+fn every_anchor_is_there() {
+    let include = regex(r"\{\{#include ([^:}]+):([a-z0-9_]+)\}\}");
+    of_all(|page| {
+        let missing = |path: &str, anchor: &str| {
+            let text = fs::read_to_string(book::folder().join("src").join(path)).unwrap_or_default();
+            !text.contains(&format!("ANCHOR: {anchor}\n"))
+        };
+        let all = include.captures_iter(&page.text).map(|found| found.extract().1);
+        let all = all.filter(|[path, anchor]| missing(path, anchor));
+        all.map(|[path, anchor]| format!("{}: {path} has no anchor `{anchor}`", page.name)).collect()
+    });
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let (folder, pages) = built();
+    let link = regex(r#"(?:href|src)="([^"]*)""#);
+    let mut dead = BTreeSet::new();
+    // Written with addresses from the root of a server: it is for a server.
+    for (name, text) in pages.iter().filter(|(name, _)| *name != "404.html") {
+        for [target] in link.captures_iter(text).map(|found| found.extract().1) {
+            let elsewhere = ["http://", "https://", "data:", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let path = if path.is_empty() { name } else { path };
+            let is_there = folder.join(path).exists();
+            let id = |text: &String| text.contains(&format!("id=\"{fragment}\""));
+            let has_id = fragment.is_empty() || pages.get(path).is_none_or(id);
+            if !(elsewhere || is_there && has_id) {
+                dead.insert(format!("{name}: {target}"));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+/// At 200 words a minute, listings aside.
+#[test]
+fn a_chapter_is_read_in_25_minutes() {
+    of_all(|page| {
+        let mut inside = false;
+        let prose = page.text.lines().filter(|line| {
+            let fence = line.starts_with("```");
+            inside ^= fence;
+            !inside && !fence && !line.starts_with("{{#")
+        });
+        let words: usize = prose.map(|line| line.split_whitespace().filter(|word| word.len() > 1).count()).sum();
+        (words > 25 * 200).then(|| format!("{}: {words} words", page.name)).into_iter().collect()
+    });
+}
+
+/// The page, its styles and its scripts; the search index comes when somebody searches.
+#[test]
+fn a_page_is_lighter_than_300_kb() {
+    let (folder, pages) = built();
+    let part = regex(r#"(?:<link rel="stylesheet" href|<script src)="([^"]+)""#);
+    let size = |path: &str| fs::metadata(folder.join(path)).map_or(0, |meta| meta.len());
+    let mut heavy = Vec::new();
+    for (name, text) in pages.iter().filter(|(name, _)| *name != "print.html") {
+        // Fonts are asked for by what they are used for, and replaced by the system's until they are there.
+        let parts: u64 = part.captures_iter(text).map(|found| size(&found[1])).sum();
+        let total = parts + size(name);
+        if total > 300_000 {
+            heavy.push(format!("{name}: {total} bytes"));
+        }
+    }
+    assert!(heavy.is_empty(), "{heavy:#?}");
+}
+
+#[test]
+fn pictures_are_drawn_and_say_what_they_show() {
+    let mut wrong = Vec::new();
+    let mut folders = vec![book::folder().join("src"), book::folder().join("pictures"), book::folder().join("theme")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            let bitmap = ["png", "jpg", "jpeg", "gif", "webp", "ico"].contains(&kind);
+            if path.is_dir() {
+                folders.push(path);
+            } else if bitmap || (kind == "svg" && path.parent().unwrap().ends_with("pictures") && !speaks(&path)) {
+                wrong.push(path);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "bitmaps, or pictures without title and description: {wrong:#?}");
+}
+
+/// Also: no colour of its own (every theme has its own), and no empty line, at which Markdown would end the picture.
+fn speaks(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap();
+    let parts = ["role=\"img\"", "aria-labelledby=", "<title id=", "<desc id="];
+    let own_colour = regex("#[0-9a-fA-F]{3,8}[\";]").is_match(&text);
+    parts.iter().all(|part| text.contains(part)) && !own_colour && text.lines().all(|line| !line.trim().is_empty())
+}
+
+#[test]
+fn a_step_has_all_its_sections() {
+    const SECTIONS: [&str; 10] = [
+        "<div class=\"card\">",
+        "## See it break",
+        "## Predict",
+        "## The idea",
+        "## The contract",
+        "## Lab",
+        "## Traps",
+        "## Attack again",
+        "## Against the full engine",
+        "## What it costs",
+    ];
+    const MORE: [&str; 7] = [
+        "**Red gate",
+        "**Green gate",
+        "## Self-check",
+        "<div class=\"order\">",
+        "**Bonus.**",
+        "Answers to \"Predict\"",
+        "<details class=\"instructor\">",
+    ];
+    of_all(|page| {
+        let is_step = page.name.strip_prefix("step").is_some_and(|rest| rest.parse::<u8>().is_ok());
+        let missing = SECTIONS.iter().chain(&MORE).filter(|section| is_step && !page.text.contains(**section));
+        let named = missing.map(|section| format!("{}: {section}", page.name));
+        let diff = is_step && page.name != "step1" && page.name != "step7" && !page.text.contains("{{#diff ");
+        named.chain(diff.then(|| format!("{}: no difference to the step before", page.name))).collect()
+    });
+}
+
+/// Every message that the page explains is one that the programs print.
+#[test]
+fn messages_that_are_explained_exist() {
+    let all = pages().unwrap();
+    let Some(page) = all.iter().find(|page| page.name == "troubleshooting") else { return };
+    let mut sources = String::new();
+    let root = book::folder().parent().unwrap();
+    let mut folders: Vec<PathBuf> = vec![root.join("final/src"), root.join("final/tests/snapshots")];
+    folders.extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src")).filter(|path| {
+        path.parent().unwrap().file_name().unwrap().to_str().is_some_and(|name| name.starts_with("step0"))
+    }));
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                sources.push_str(&fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+    }
+    let heading = regex(r"(?m)^### (.+)$");
+    let pieces =
+        |text: &str| text.split('…').map(|piece| piece.trim_matches([' ', '`']).to_owned()).collect::<Vec<_>>();
+    let unknown: Vec<String> = heading
+        .captures_iter(&page.text)
+        .flat_map(|found| pieces(&found[1]))
+        .filter(|piece| piece.len() > 3 && !sources.contains(piece.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "no program says: {unknown:#?}");
+}

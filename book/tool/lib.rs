@@ -1,0 +1,25 @@
+//! `cargo book`: the pages, what they show, and whether it is so.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `bars` | a chart of measured times, from JSON |
+//! | [`build`] | mdBook as a library; the difference between two files as a listing |
+//! | [`pages`] | the pages of the table of contents, and their fenced blocks |
+//! | [`console`] | blocks of commands and what they print: run, compared, written anew |
+//! | `tasks` | the tasks of a lab, from the file that the labs are made by |
+//! | [`serve`] | the built pages for a browser on this machine |
+
+mod bars;
+pub mod build;
+pub mod console;
+pub mod pages;
+pub mod serve;
+mod tasks;
+
+use std::path::Path;
+
+/// The folder of the book: it belongs to this package, wherever a command is given.
+#[must_use]
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
