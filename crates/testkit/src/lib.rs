@@ -27,6 +27,7 @@
 //! test compares that with what it sees from outside.
 
 mod cgroups;
+mod checks;
 mod fixture;
 mod host;
 mod leaks;
@@ -35,6 +36,7 @@ pub mod probe;
 mod runner;
 mod wait;
 
+pub use checks::{Check, NAMES as CHECKS, WHERE};
 pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;

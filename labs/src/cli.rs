@@ -1,0 +1,335 @@
+//! The commands.
+
+use crate::catalogue::{LABS, Lab};
+use crate::check::{self, Outcome, Place, first_failure};
+use crate::kit::{Built, DoesNotCompile, Kit};
+use crate::progress::Progress;
+use crate::report::{self, Ink};
+use crate::workspace::Workspace;
+use crate::{holes, meta_check, starter};
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The steps of the workshop as exercises.
+#[derive(Parser)]
+#[command(name = "cargo lab", version, max_term_width = 100)]
+struct Cli {
+    /// The folder of your crates and your progress [default: my-labs in the workshop].
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The labs, and what you have done of each.
+    #[command(visible_alias = "progress")]
+    List,
+    /// Begin a lab: its crate with holes is put into your folder.
+    Start(Number),
+    /// Build your crate and look whether it does what it should.
+    Check(CheckArgs),
+    /// One more hint for the task that fails first.
+    Hint(HintArgs),
+    /// Your crate against the solution.
+    Diff(Number),
+    /// The solution of one task, or of the lab, on standard output.
+    Solution(TaskArgs),
+    /// Put the solution of one task, or of the lab, into your crate.
+    CatchUp(TaskArgs),
+    /// Throw your crate away and begin again; the old one is kept beside it.
+    Reset(Number),
+    /// Walk the student's way for every lab: starters, solutions, wrong solutions.
+    MetaCheck(MetaArgs),
+}
+
+#[derive(Args)]
+struct Number {
+    /// Which lab, 1 to 8 [default: the one you began last].
+    lab: Option<u8>,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    number: Number,
+    /// Only this task.
+    #[arg(long)]
+    task: Option<u8>,
+    /// Where to run the checks.
+    #[arg(long = "where", value_enum, default_value_t)]
+    place: Place,
+}
+
+#[derive(Args)]
+struct HintArgs {
+    #[command(flatten)]
+    number: Number,
+    /// For this task.
+    #[arg(long)]
+    task: Option<u8>,
+}
+
+#[derive(Args)]
+struct TaskArgs {
+    #[command(flatten)]
+    number: Number,
+    /// Only this task.
+    #[arg(long)]
+    task: Option<u8>,
+}
+
+#[derive(Args)]
+struct MetaArgs {
+    /// Only these labs.
+    labs: Vec<u8>,
+    /// Only what has this in its name (`starter`, `wrong: no-chdir`).
+    #[arg(long)]
+    only: Option<String>,
+    /// Where to run the checks.
+    #[arg(long = "where", value_enum, default_value_t)]
+    place: Place,
+}
+
+/// Does what the command line says. 0: done, or all is green; 1: something is red; 2: it could not be done.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if let Some(DoesNotCompile(said)) = error.downcast_ref() {
+                eprintln!("\n{said}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<bool> {
+    let workspace = Workspace::find(cli.dir.as_deref())?;
+    let lab = |number: &Number| Lab::load(&workspace, chosen(&workspace, number)?);
+    match &cli.command {
+        Command::List => list(&workspace, cli.json),
+        Command::Start(number) => start(&workspace, &lab(number)?),
+        Command::Check(args) => check(&workspace, &lab(&args.number)?, args, cli.json),
+        Command::Hint(args) => hint(&workspace, &lab(&args.number)?, args.task, cli.json),
+        Command::Diff(number) => diff(&workspace, &lab(number)?),
+        Command::Solution(args) => solution(&workspace, &lab(&args.number)?, args.task),
+        Command::CatchUp(args) => catch_up(&workspace, &lab(&args.number)?, args.task),
+        Command::Reset(number) => reset(&workspace, &lab(number)?),
+        Command::MetaCheck(args) => meta(&workspace, args, cli.json),
+    }
+}
+
+fn chosen(workspace: &Workspace, number: &Number) -> Result<u8> {
+    let progress = Progress::load(workspace)?;
+    number.lab.or(progress.current).context("which lab? Begin with `cargo lab start 1`")
+}
+
+fn list(workspace: &Workspace, json: bool) -> Result<bool> {
+    let (progress, ink) = (Progress::load(workspace)?, Ink::of_stdout());
+    let labs = Lab::all(workspace)?;
+    if json {
+        println!("{}", serde_json::json!({ "labs": labs, "progress": progress }));
+        return Ok(true);
+    }
+    for lab in &labs {
+        let all = lab.checks().filter(|(_, check)| !check.hidden).count();
+        let state = match progress.labs.get(&lab.number) {
+            Some(done) if done.checked > 0 => {
+                let passed = lab.checks().filter(|(_, check)| !check.hidden && done.passed.contains(&check.id)).count();
+                let text = format!("{passed} of {all} checks");
+                if passed == all { ink.green(&text) } else { text }
+            }
+            Some(_) => "begun".to_owned(),
+            None => ink.dim(&format!("{} tasks, {} min", lab.tasks.len(), lab.minutes)),
+        };
+        let mark = if progress.current == Some(lab.number) { "▸" } else { " " };
+        println!("{mark} {} · {:<36} {state}", lab.number, lab.title);
+    }
+    Ok(true)
+}
+
+fn start(workspace: &Workspace, lab: &Lab) -> Result<bool> {
+    let folder = starter::make(workspace, lab)?;
+    let mut progress = Progress::load(workspace)?;
+    progress.current = Some(lab.number);
+    progress.of(lab.number);
+    progress.save(workspace)?;
+    println!("lab {} · {}, {} minutes: `{}`\n", lab.number, lab.title, lab.minutes, folder.display());
+    for task in &lab.tasks {
+        println!("task {} · {} ({} min)", task.number, task.title, task.minutes);
+        for (path, hole) in lab.holes(workspace)?.iter().filter(|(_, hole)| hole.task == task.number) {
+            println!("    {} · {}", path.display(), hole.name);
+        }
+    }
+    println!("\nFill the holes (`todo!`), then `cargo lab check`: it is red until you have.");
+    Ok(true)
+}
+
+fn check(workspace: &Workspace, lab: &Lab, args: &CheckArgs, json: bool) -> Result<bool> {
+    let outcomes = outcomes(workspace, lab, args.place, args.task)?;
+    let mut progress = Progress::load(workspace)?;
+    progress.current = Some(lab.number);
+    if args.task.is_none() {
+        progress.of(lab.number).record(&outcomes);
+    }
+    progress.save(workspace)?;
+    let green = outcomes.iter().all(|outcome| outcome.passed != Some(false));
+    if json {
+        println!("{}", serde_json::json!({ "lab": lab.number, "green": green, "checks": outcomes }));
+        return Ok(green);
+    }
+    let ink = Ink::of_stdout();
+    print!("{}", report::outcomes(lab, &outcomes, ink));
+    match first_failure(&outcomes) {
+        Some(failure) if failure.task > 0 => println!("red: `cargo lab hint` has hints for task {}", failure.task),
+        Some(_) => println!("red"),
+        None if args.task.is_none() => println!(
+            "{}: `cargo lab attack {}`, then `cargo lab start {}`",
+            ink.green("green"),
+            lab.number,
+            (lab.number % LABS) + 1
+        ),
+        None => println!("{}", ink.green("green")),
+    }
+    Ok(green)
+}
+
+fn outcomes(workspace: &Workspace, lab: &Lab, place: Place, task: Option<u8>) -> Result<Vec<Outcome>> {
+    ensure!(
+        place != Place::Host || nix::unistd::geteuid().is_root(),
+        "`--where host` needs root: use sudo, or leave it away"
+    );
+    let built = built(workspace, lab)?;
+    let wanted = |of: &crate::catalogue::Task, check: &crate::catalogue::Check| {
+        !check.hidden && task.is_none_or(|task| task == of.number)
+    };
+    check::run(lab, &built, place, &wanted, &|command| command)
+}
+
+fn built(workspace: &Workspace, lab: &Lab) -> Result<Built> {
+    let folder = starter::folder(workspace, lab);
+    ensure!(folder.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
+    Kit::prepare(workspace, lab)?.build(&folder, &workspace.scratch("mine").join(lab.name()), &|command| command)
+}
+
+fn hint(workspace: &Workspace, lab: &Lab, task: Option<u8>, json: bool) -> Result<bool> {
+    let mut progress = Progress::load(workspace)?;
+    let done = progress.of(lab.number);
+    let fails = |task: &&crate::catalogue::Task| {
+        task.checks.iter().any(|check| !check.hidden && !done.passed.contains(&check.id))
+    };
+    let task = match task {
+        Some(number) => {
+            lab.tasks.iter().find(|task| task.number == number).with_context(|| format!("there is no task {number}"))?
+        }
+        None => match lab.tasks.iter().find(fails) {
+            Some(task) => task,
+            None => {
+                println!("all checks pass: no hint is needed");
+                return Ok(true);
+            }
+        },
+    };
+    let shown = done.hints.entry(task.number).or_default();
+    *shown = (*shown + 1).min(4);
+    let level = *shown;
+    let words = match task.hints.get(level - 1) {
+        Some(hint) => hint.clone(),
+        None => lines(workspace, lab, Some(task.number))?,
+    };
+    progress.save(workspace)?;
+    if json {
+        println!("{}", serde_json::json!({ "lab": lab.number, "task": task.number, "level": level, "hint": words }));
+        return Ok(true);
+    }
+    let kind = ["a nudge", "where it is written", "the shape", "the lines"][level - 1];
+    println!("task {} · {} · hint {level} of 4, {kind}\n\n{}", task.number, task.title, words.trim_end());
+    Ok(true)
+}
+
+fn lines(workspace: &Workspace, lab: &Lab, task: Option<u8>) -> Result<String> {
+    let holes = lab.holes(workspace)?;
+    let wanted = holes.iter().filter(|(_, hole)| task.is_none_or(|task| task == hole.task));
+    let text =
+        wanted.map(|(path, hole)| format!("// {}: {}\n{}", path.display(), hole.name, holes::dedented(&hole.body)));
+    Ok(text.collect::<Vec<_>>().join("\n"))
+}
+
+fn diff(workspace: &Workspace, lab: &Lab) -> Result<bool> {
+    let mine = starter::folder(workspace, lab);
+    ensure!(mine.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
+    let mut command = std::process::Command::new("diff");
+    let colour = if std::io::IsTerminal::is_terminal(&std::io::stdout()) { "--color=always" } else { "--color=never" };
+    command
+        .args(["-ru", colour, "--label=mine", "--label=solution", "--ignore-matching-lines=^#!\\[allow(unused)\\]"])
+        .arg(mine.join("src"))
+        .arg(lab.folder(workspace).join("src"));
+    let status = command.status().context("run diff")?;
+    Ok(status.code() != Some(2))
+}
+
+fn solution(workspace: &Workspace, lab: &Lab, task: Option<u8>) -> Result<bool> {
+    let mut progress = Progress::load(workspace)?;
+    progress.of(lab.number).solution = true;
+    progress.save(workspace)?;
+    print!("{}", lines(workspace, lab, task)?);
+    Ok(true)
+}
+
+fn catch_up(workspace: &Workspace, lab: &Lab, task: Option<u8>) -> Result<bool> {
+    if !starter::folder(workspace, lab).exists() {
+        starter::make(workspace, lab)?;
+    }
+    starter::solve(workspace, lab, task)?;
+    let mut progress = Progress::load(workspace)?;
+    progress.current = Some(lab.number);
+    progress.of(lab.number).solution = true;
+    progress.save(workspace)?;
+    println!("the solution is in `{}`", starter::folder(workspace, lab).display());
+    Ok(true)
+}
+
+fn reset(workspace: &Workspace, lab: &Lab) -> Result<bool> {
+    let folder = starter::folder(workspace, lab);
+    if folder.exists() {
+        let free =
+            (1..).map(|number| workspace.mine.join(format!("{}.old{number}", lab.name()))).find(|path| !path.exists());
+        let old = free.context("a free name")?;
+        std::fs::rename(&folder, &old).context("put the old crate aside")?;
+        println!("the old one is `{}`", old.display());
+    }
+    start(workspace, lab)
+}
+
+fn meta(workspace: &Workspace, args: &MetaArgs, json: bool) -> Result<bool> {
+    let numbers: Vec<u8> = if args.labs.is_empty() { (1..=LABS).collect() } else { args.labs.clone() };
+    let (mut good, begin, ink) = (true, std::time::Instant::now(), Ink::of_stdout());
+    for number in numbers {
+        let lab = Lab::load(workspace, number)?;
+        meta_check::lab(workspace, &lab, args.place, args.only.as_deref(), &mut |finding| {
+            good &= finding.problem.is_none();
+            if json {
+                println!("{}", serde_json::json!(finding));
+                return;
+            }
+            let mark = if finding.problem.is_none() { ink.green("✓") } else { ink.red("✗") };
+            println!("{mark} {} {} ({} ms)", lab.name(), finding.what, finding.milliseconds);
+            if let Some(problem) = &finding.problem {
+                println!("{problem}");
+            }
+        })?;
+    }
+    eprintln!("{} s", begin.elapsed().as_secs());
+    Ok(good)
+}

@@ -1,0 +1,262 @@
+//! From sources to programs: the reference's dependencies, built once by cargo, and the student's crate, built by rustc alone.
+//!
+//! Nothing of the student's but `src/` is looked at: no manifest, no build script, no copy of the tests. And calling
+//! rustc directly takes a second where cargo takes three.
+
+use crate::catalogue::Lab;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What is needed to build any variant of a lab's crate.
+#[derive(Debug, Clone)]
+pub struct Kit {
+    rustc: PathBuf,
+    flags: Vec<String>,
+    package: String,
+    environment: BTreeMap<String, String>,
+    library: Option<String>,
+    program: String,
+    /// Name and source of each test program that a check names.
+    tests: Vec<(String, PathBuf)>,
+    externs: Vec<(String, PathBuf)>,
+    dev_externs: Vec<(String, PathBuf)>,
+}
+
+/// A variant of a lab's crate that was built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The program of each test file.
+    pub tests: BTreeMap<String, PathBuf>,
+    /// What the compiler said.
+    pub warnings: String,
+}
+
+/// What the compiler said about a crate that it refused.
+#[derive(Debug, thiserror::Error)]
+#[error("it does not compile")]
+pub struct DoesNotCompile(pub String);
+
+impl Kit {
+    /// Builds the reference and what it stands on.
+    ///
+    /// # Errors
+    /// When cargo fails.
+    pub fn prepare(workspace: &Workspace, lab: &Lab) -> Result<Self> {
+        let metadata = metadata(workspace)?;
+        let package = packages(&metadata)
+            .find(|package| package["name"] == lab.package.as_str())
+            .context("the package of the lab")?;
+        let wanted: Vec<&str> =
+            lab.checks().filter_map(|(_, check)| check.test.split_once("::")).map(|(file, _)| file).collect();
+        let targets = package["targets"].as_array().context("targets")?;
+        let of_kind = |kind: &'static str| named_targets(targets, kind);
+        let tests: Vec<(String, PathBuf)> =
+            of_kind("test").filter(|(name, _)| wanted.contains(&name.as_str())).collect();
+        let artifacts = build(workspace, &lab.package, &tests)?;
+        let (rustc, host) = compiler()?;
+        let version = package["version"].as_str().unwrap_or_default();
+        let names = [
+            ("NAME", lab.package.as_str()),
+            ("VERSION", version),
+            ("VERSION_MAJOR", "0"),
+            ("VERSION_MINOR", "1"),
+            ("VERSION_PATCH", "0"),
+            ("DESCRIPTION", package["description"].as_str().unwrap_or_default()),
+        ];
+        let mut environment: BTreeMap<String, String> =
+            names.map(|(name, value)| (format!("CARGO_PKG_{name}"), value.to_owned())).into();
+        environment.insert("CARGO_MANIFEST_DIR".to_owned(), lab.folder(workspace).display().to_string());
+        environment.insert("CARGO_TARGET_TMPDIR".to_owned(), workspace.target().join("tmp").display().to_string());
+        Ok(Self {
+            rustc,
+            flags: flags(workspace, &host)?,
+            package: lab.package.clone(),
+            environment,
+            library: of_kind("lib").next().map(|(name, _)| name.replace('-', "_")),
+            program: of_kind("bin").next().context("the lab's program")?.0,
+            tests,
+            externs: externs(&metadata, package, &artifacts, false)?,
+            dev_externs: externs(&metadata, package, &artifacts, true)?,
+        })
+    }
+
+    /// Builds the crate in `folder` (its `src/`) into `out`; `wrap` may put the compiler into a cell.
+    ///
+    /// # Errors
+    /// [`DoesNotCompile`], or what keeps the compiler from running.
+    pub fn build(&self, folder: &Path, out: &Path, wrap: &dyn Fn(Command) -> Command) -> Result<Built> {
+        std::fs::create_dir_all(out).with_context(|| format!("make `{}`", out.display()))?;
+        let mut externs = self.externs.clone();
+        let mut warnings = String::new();
+        if let Some(library) = &self.library {
+            let path = out.join(format!("lib{library}.rlib"));
+            warnings += &self.run(library, &folder.join("src/lib.rs"), "lib", &path, &externs, wrap)?;
+            externs.push((library.clone(), path));
+        }
+        let program = out.join(&self.program);
+        let crate_name = self.program.replace('-', "_");
+        warnings += &self.run(&crate_name, &folder.join("src/main.rs"), "bin", &program, &externs, wrap)?;
+        let mut tests = BTreeMap::new();
+        externs.extend(self.dev_externs.iter().cloned());
+        for (name, source) in &self.tests {
+            let path = out.join(format!("test-{name}"));
+            self.run(name, source, "bin", &path, &externs, &|mut command| {
+                command.env(format!("CARGO_BIN_EXE_{}", self.program), &program);
+                wrap(command)
+            })?;
+            tests.insert(name.clone(), path);
+        }
+        Ok(Built { tests, warnings })
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        source: &Path,
+        kind: &str,
+        out: &Path,
+        externs: &[(String, PathBuf)],
+        wrap: &dyn Fn(Command) -> Command,
+    ) -> Result<String> {
+        let mut command = Command::new(&self.rustc);
+        command
+            .args(["--edition=2024", "--crate-name", &name.replace('-', "_"), "--crate-type", kind])
+            .args(&self.flags)
+            .envs(&self.environment);
+        command.env("CARGO_CRATE_NAME", name).env("CARGO_PKG_NAME", &self.package);
+        for (name, path) in externs {
+            command.arg("--extern").arg(format!("{name}={}", path.display()));
+        }
+        command.arg("-o").arg(out).arg(source).stdin(Stdio::null());
+        let output = wrap(command).output().context("run rustc")?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(said) } else { Err(DoesNotCompile(said).into()) }
+    }
+}
+
+fn named_targets<'t>(targets: &'t [Value], kind: &'static str) -> impl Iterator<Item = (String, PathBuf)> + 't {
+    let of_kind = targets.iter().filter(move |target| target["kind"][0] == kind);
+    of_kind.filter_map(|target| Some((target["name"].as_str()?.to_owned(), target["src_path"].as_str()?.into())))
+}
+
+fn metadata(workspace: &Workspace) -> Result<Value> {
+    let output = cargo(workspace).args(["metadata", "--format-version=1", "--offline", "--locked"]).output();
+    json(&checked(output, "cargo metadata")?.stdout)
+}
+
+fn cargo(workspace: &Workspace) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Cargo tells its children about the package that it runs: that is not ours to pass on.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(&workspace.root).env_remove("CARGO_MANIFEST_DIR").stdin(Stdio::null());
+    command
+}
+
+fn checked(output: std::io::Result<Output>, what: &str) -> Result<Output> {
+    let output = output.with_context(|| format!("run {what}"))?;
+    if !output.status.success() {
+        bail!("{what}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output)
+}
+
+fn json(bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).context("cargo's JSON")
+}
+
+fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata["packages"].as_array().into_iter().flatten()
+}
+
+/// Package id to the file that `--extern` takes.
+type Artifacts = BTreeMap<String, PathBuf>;
+
+fn build(workspace: &Workspace, package: &str, tests: &[(String, PathBuf)]) -> Result<Artifacts> {
+    let mut command = cargo(workspace);
+    command.args([
+        "test",
+        "--no-run",
+        "--quiet",
+        "--locked",
+        "--offline",
+        "--message-format=json-render-diagnostics",
+        "--package",
+        package,
+    ]);
+    command.args(tests.iter().flat_map(|(name, _)| ["--test", name]));
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = checked(output, "cargo test --no-run")?;
+    let mut artifacts = Artifacts::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: Value = json(line.as_bytes())?;
+        let kind = message["target"]["kind"][0].as_str().unwrap_or_default();
+        let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let library = files.filter_map(|file| match kind {
+            "lib" | "rlib" => file.strip_suffix(".rmeta").map(|file| format!("{file}.rlib")),
+            "proc-macro" => file.ends_with(".so").then(|| file.to_owned()),
+            _ => None,
+        });
+        for file in library {
+            let id = message["package_id"].as_str().unwrap_or_default();
+            // Libraries of build scripts and macros are built for the machine that builds: `target/debug`.
+            let for_host = kind != "proc-macro" && is_for_host(Path::new(&file), &workspace.target());
+            if !for_host {
+                artifacts.insert(id.to_owned(), file.into());
+            }
+        }
+    }
+    Ok(artifacts)
+}
+
+fn is_for_host(file: &Path, target: &Path) -> bool {
+    file.strip_prefix(target).is_ok_and(|below| below.starts_with("debug"))
+}
+
+fn externs(metadata: &Value, package: &Value, artifacts: &Artifacts, dev: bool) -> Result<Vec<(String, PathBuf)>> {
+    let nodes = metadata["resolve"]["nodes"].as_array().context("the graph of dependencies")?;
+    let node = nodes.iter().find(|node| node["id"] == package["id"]).context("the package in the graph")?;
+    let mut externs = Vec::new();
+    for dependency in node["deps"].as_array().into_iter().flatten() {
+        let kinds = dependency["dep_kinds"].as_array().into_iter().flatten();
+        let wanted =
+            kinds.map(|kind| kind["kind"].as_str()).any(|kind| if dev { kind == Some("dev") } else { kind.is_none() });
+        let id = dependency["pkg"].as_str().unwrap_or_default();
+        if wanted && let (Some(path), Some(name)) = (artifacts.get(id), dependency["name"].as_str()) {
+            externs.push((name.to_owned(), path.clone()));
+        }
+    }
+    Ok(externs)
+}
+
+/// The compiler itself (not rustup's, which looks for it each time), and the machine that it builds for.
+fn compiler() -> Result<(PathBuf, String)> {
+    let sysroot = checked(Command::new("rustc").args(["--print", "sysroot"]).output(), "rustc")?;
+    let rustc = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim()).join("bin/rustc");
+    let version = checked(Command::new(&rustc).arg("-vV").output(), "rustc -vV")?;
+    let text = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
+    Ok((rustc, host.to_owned()))
+}
+
+/// The flags of the workspace's own profile for tests, and where cargo has put the dependencies.
+fn flags(workspace: &Workspace, host: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(workspace.root.join(".cargo/config.toml")).context("read .cargo/config.toml")?;
+    let config: toml::Table = text.parse().context("understand .cargo/config.toml")?;
+    let of_linux =
+        config.get("target").and_then(|target| target.get("cfg(target_os = \"linux\")")?.get("rustflags")?.as_array());
+    let mut flags: Vec<String> =
+        of_linux.into_iter().flatten().filter_map(|flag| Some(flag.as_str()?.to_owned())).collect();
+    ensure!(!flags.is_empty(), ".cargo/config.toml has no flags for Linux");
+    let target = workspace.target();
+    for folder in [target.join(host).join("debug/deps"), target.join("debug/deps")] {
+        flags.push(format!("-Ldependency={}", folder.display()));
+    }
+    flags.extend(["--target", host, "-Cdebuginfo=0", "-Cembed-bitcode=no", "-Cstrip=debuginfo"].map(str::to_owned));
+    Ok(flags)
+}
