@@ -6,7 +6,7 @@ use crate::kit::{Built, DoesNotCompile, Kit};
 use crate::progress::Progress;
 use crate::report::{self, Ink};
 use crate::workspace::Workspace;
-use crate::{holes, meta_check, starter};
+use crate::{attack, holes, meta_check, starter};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -45,6 +45,8 @@ enum Command {
     CatchUp(TaskArgs),
     /// Throw your crate away and begin again; the old one is kept beside it.
     Reset(Number),
+    /// What the step before cannot stop and this one can; and what still works.
+    Attack(AttackArgs),
     /// Walk the student's way for every lab: starters, solutions, wrong solutions.
     MetaCheck(MetaArgs),
 }
@@ -86,6 +88,15 @@ struct TaskArgs {
 }
 
 #[derive(Args)]
+struct AttackArgs {
+    #[command(flatten)]
+    number: Number,
+    /// All cards against these instead: tara, crun, runc.
+    #[arg(long, value_delimiter = ',')]
+    against: Vec<String>,
+}
+
+#[derive(Args)]
 struct MetaArgs {
     /// Only these labs.
     labs: Vec<u8>,
@@ -100,6 +111,9 @@ struct MetaArgs {
 /// Does what the command line says. 0: done, or all is green; 1: something is red; 2: it could not be done.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = attack::stage() {
+        return code;
+    }
     let cli = Cli::parse();
     match run(&cli) {
         Ok(true) => ExitCode::SUCCESS,
@@ -126,6 +140,7 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Solution(args) => solution(&workspace, &lab(&args.number)?, args.task),
         Command::CatchUp(args) => catch_up(&workspace, &lab(&args.number)?, args.task),
         Command::Reset(number) => reset(&workspace, &lab(number)?),
+        Command::Attack(args) => attack(&workspace, args, cli.json),
         Command::MetaCheck(args) => meta(&workspace, args, cli.json),
     }
 }
@@ -310,6 +325,37 @@ fn reset(workspace: &Workspace, lab: &Lab) -> Result<bool> {
         println!("the old one is `{}`", old.display());
     }
     start(workspace, lab)
+}
+
+fn attack(workspace: &Workspace, args: &AttackArgs, json: bool) -> Result<bool> {
+    let attacks: Vec<(&str, attack::Target, bool)> = if args.against.is_empty() {
+        attack::of_lab(chosen(workspace, &args.number)?)
+    } else {
+        let target = |name: &String| {
+            attack::Target::try_from(name.clone())
+                .map_err(|name| anyhow::anyhow!("there is no target `{name}`: tara, crun, runc"))
+        };
+        let targets = args.against.iter().map(target).collect::<Result<Vec<_>>>()?;
+        targets.into_iter().flat_map(|target| attack::names().map(move |card| (card, target, false))).collect()
+    };
+    let targets: Vec<attack::Target> = attacks.iter().map(|(_, target, _)| *target).collect();
+    let programs = attack::Programs::build(workspace, &targets)?;
+    let (mut as_expected, ink) = (true, Ink::of_stdout());
+    for (card, target, has_to_work) in attacks {
+        let verdict = attack::run(card, target, &programs)?;
+        as_expected &= verdict.works.is_none_or(|works| works == has_to_work);
+        if json {
+            println!("{}", serde_json::json!({ "verdict": verdict, "expected": has_to_work }));
+            continue;
+        }
+        let result = match verdict.works {
+            Some(true) => ink.red("works"),
+            Some(false) => ink.green("blocked"),
+            None => ink.dim("not run"),
+        };
+        println!("{:<16} {:<62} {result}\n    {}", verdict.target.to_string(), verdict.says, ink.dim(&verdict.seen));
+    }
+    Ok(as_expected)
 }
 
 fn meta(workspace: &Workspace, args: &MetaArgs, json: bool) -> Result<bool> {

@@ -174,6 +174,29 @@ fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
     metadata["packages"].as_array().into_iter().flatten()
 }
 
+/// Builds the program of a package of the workshop, and says where it is.
+///
+/// # Errors
+/// When cargo fails.
+pub fn program(workspace: &Workspace, package: &str) -> Result<PathBuf> {
+    let mut command = cargo(workspace);
+    command.args([
+        "build",
+        "--quiet",
+        "--offline",
+        "--locked",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+        "--package",
+        package,
+    ]);
+    let output = checked(command.stderr(Stdio::inherit()).output(), "cargo build")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    program.with_context(|| format!("`{package}` has no program"))
+}
+
 /// Package id to the file that `--extern` takes.
 type Artifacts = BTreeMap<String, PathBuf>;
 

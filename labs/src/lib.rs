@@ -8,10 +8,12 @@
 //! | `kit` | from sources to programs |
 //! | `check` | programs to outcomes: the step's own tests, each in a sandbox |
 //! | `report` | outcomes on a terminal and as JSON |
+//! | `attack` | cards: what a step stops and what it does not |
 //! | `progress` | what a student has done, in one file |
 //! | `meta_check` | walks the student's way for every lab |
 //! | `cli` | the commands |
 
+pub mod attack;
 pub mod catalogue;
 pub mod check;
 pub mod cli;

@@ -141,7 +141,8 @@ pub(crate) fn fixture(need: &Need) -> Option<&'static Fixture> {
 }
 
 /// Why `need` is not met here; `None` when it is.
-pub(crate) fn lacking(need: &Need) -> Option<String> {
+#[must_use]
+pub fn lacking(need: &Need) -> Option<String> {
     match need {
         Need::Root if !is_real_root() => Some("needs root".into()),
         Need::Program(program, package) if find_program(program).is_none() => {
@@ -157,7 +158,9 @@ fn is_real_root() -> bool {
     geteuid().is_root() && map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
-pub(crate) fn lacks_sandbox() -> Option<String> {
+/// Why there can be no fake host here; `None` when there can.
+#[must_use]
+pub fn lacks_sandbox() -> Option<String> {
     let allowed = || {
         let probe = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
         probe.is_ok_and(|output| output.status.success())
@@ -178,12 +181,8 @@ pub(crate) fn myself(stage: &str) -> Command {
     command
 }
 
-/// Runs the body `name` in a fake host: how it ended, and what it said.
-pub(crate) fn run_in_fake_host(
-    name: &str,
-    environment: &[(&str, String)],
-    limit: Duration,
-) -> (Result<(), String>, String) {
+/// Runs the body `name` of this very program's tests in a fake host: how it ended, and what it said.
+pub fn run_in_fake_host(name: &str, environment: &[(&str, String)], limit: Duration) -> (Result<(), String>, String) {
     let cgroup = cgroups::new_parent();
     let child = myself("host")
         .env(NAME, name)
