@@ -6,7 +6,8 @@
 use crate::Error;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag, mknodat};
+use nix::sys::stat::{Mode, SFlag, fstat, mknodat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -61,13 +62,31 @@ impl MountPoint {
         }
     }
 
+    /// Opens the folder that the place is in, made when it is missing, and the place's name there. Child half.
+    pub(crate) fn open_folder(&self, root: BorrowedFd<'_>) -> Result<(OwnedFd, &CStr), Failure<'_>> {
+        let broken = Failure { doing: "open the mount point", on: b"/", errno: Errno::EINVAL };
+        let (last, above) = self.steps.split_last().ok_or(broken)?;
+        let mut folder = self.resolve(root, c".").whilst("open", c"/")?;
+        for (whole, name) in above {
+            folder = match self.resolve(root, whole) {
+                Err(Errno::ENOENT) => {
+                    self.make(root, folder.as_fd(), name, false).whilst("make the folder", whole)?;
+                    self.resolve(root, whole)
+                }
+                result => result,
+            }
+            .whilst("open the folder", whole)?;
+        }
+        Ok((folder, &last.1))
+    }
+
     fn create(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Failure<'_>> {
         let mut parent = None;
         for (index, (whole, name)) in self.steps.iter().enumerate() {
             let dir = parent.as_ref().map_or(root, AsFd::as_fd);
             let opened = match self.resolve(root, whole) {
                 Err(Errno::ENOENT) => {
-                    self.make(dir, name, index + 1 == self.steps.len()).whilst("make the mount point", whole)?;
+                    self.make(root, dir, name, index + 1 == self.steps.len()).whilst("make the mount point", whole)?;
                     self.resolve(root, whole)
                 }
                 result => result,
@@ -78,10 +97,18 @@ impl MountPoint {
     }
     // ANCHOR_END: open
 
-    fn make(&self, dir: BorrowedFd<'_>, name: &CStr, last: bool) -> nix::Result<()> {
+    fn make(&self, root: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, last: bool) -> nix::Result<()> {
         let mode = Mode::from_bits_truncate(0o755);
         if last && self.file {
-            mknodat(dir, name, SFlag::S_IFREG, mode, 0)
+            match mknodat(dir, name, SFlag::S_IFREG, mode, 0) {
+                // A link that leads nowhere, as /etc/resolv.conf often is in an image: nothing can be mounted on it. A file
+                // takes its place, in the container's own layer only, never in a volume.
+                Err(Errno::EEXIST) if fstat(dir)?.st_dev == fstat(root)?.st_dev => {
+                    unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
+                    mknodat(dir, name, SFlag::S_IFREG, mode, 0)
+                }
+                made => made,
+            }
         } else {
             nix::sys::stat::mkdirat(dir, name, mode)
         }

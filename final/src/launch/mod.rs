@@ -2,10 +2,11 @@
 
 mod child;
 mod console;
-mod network;
 mod prepare;
+mod privileges;
 
 use crate::monitor::{ContainerStdio as Stdio, Log, relay};
+use crate::network::{Begun, Ready};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
@@ -14,12 +15,13 @@ use oci_spec::runtime::{Process, Spec};
 use std::os::fd::AsFd;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
+use step05_cgroups::Cgroup;
 use sys::Failure;
 
 pub use console::Console;
-pub use network::Network;
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
+pub(crate) use privileges::{limits, oom_score, privileges_of_exec};
 
 /// What is launched, besides the specification.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub struct Launch<'a> {
     /// Its root file system.
     pub overlay: &'a Overlay,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
-    pub network: Option<Network>,
+    pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.
     pub init: bool,
     /// Whether the program gets our standard input; else it reads nothing.
@@ -65,19 +67,33 @@ pub fn launch(
         _ => None,
     };
     let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
-    let prepared = Prepared::new(&launch, network, for_program)?;
+    let mut prepared = Prepared::new(&launch, network, for_program)?;
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
+        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
         init: launch.init,
         dies_with_parent: true,
         ..CloneSpec::default()
     };
-    let mut told = Ok(());
-    let running = spawn_and(&clone, || child::enter(&prepared, launch.overlay), |pid| told = meanwhile(pid))
-        .map_err(|error| explain(error, launch.overlay))?;
+    let (mut told, mut host_pid) = (Ok(()), None);
+    let spawned = spawn_and(
+        &clone,
+        || child::enter(&prepared, launch.overlay),
+        |pid| {
+            host_pid = Some(pid);
+            told = meanwhile(pid);
+        },
+    );
+    // Why there is no network says more than that the child waited for it in vain.
+    let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
+    let running = match spawned {
+        Ok(running) => running,
+        Err(error) => return connected.and(Err(explain(error, launch.overlay))),
+    };
+    let told = told.and(connected);
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
@@ -93,6 +109,10 @@ pub fn launch(
         }
     };
     told.map(|()| status)
+}
+
+fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
+    network.finish(host_pid)
 }
 
 /// The terminal's side of whoever shows it.
