@@ -167,6 +167,11 @@ impl Host {
         format!("/{}", std::env::var(crate::cgroups::PARENT).unwrap_or_default())
     }
 
+    /// Removes that parent, for a program that keeps it for its next container.
+    pub fn remove_cgroup_parent(&self) {
+        crate::cgroups::sweep(&std::env::var(crate::cgroups::PARENT).unwrap_or_default());
+    }
+
     /// A command with an empty environment but for PATH, HOME and TMPDIR (in the test's folder).
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {

@@ -6,12 +6,15 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
+/// Whether the attack got what it wanted (`None`: it cannot be made on this host), and what was seen.
+pub(super) type Seen = (Option<bool>, String);
+
 pub(super) struct Card {
     pub(super) name: &'static str,
     pub(super) says: &'static str,
     /// The option of an engine without which it cannot be stopped.
     pub(super) needs: &'static str,
-    pub(super) play: fn(&Ring<'_>) -> (bool, String),
+    pub(super) play: fn(&Ring<'_>) -> Seen,
 }
 
 pub(super) const ALL: [Card; 8] = [
@@ -67,28 +70,28 @@ fn canary(ring: &Ring<'_>) -> String {
     path.display().to_string()
 }
 
-fn read_a_file(ring: &Ring<'_>) -> (bool, String) {
+fn read_a_file(ring: &Ring<'_>) -> Seen {
     let output = ring.run(&["cat", &canary(ring)]);
     let works = output.stdout == "the host's own\n";
-    (works, said(if works { &output.stdout } else { &output.stderr }))
+    (Some(works), said(if works { &output.stdout } else { &output.stderr }))
 }
 
-fn double_chroot(ring: &Ring<'_>) -> (bool, String) {
+fn double_chroot(ring: &Ring<'_>) -> Seen {
     let output = ring.run(&["probe", "double-chroot", &canary(ring)]);
     let works = output.stdout == "the host's own\n";
-    (works, said(if works { &output.stdout } else { &output.stderr }))
+    (Some(works), said(if works { &output.stdout } else { &output.stderr }))
 }
 
-fn kill_a_process(ring: &Ring<'_>) -> (bool, String) {
+fn kill_a_process(ring: &Ring<'_>) -> Seen {
     let mut victim = Command::new("sleep").arg("100").stdin(Stdio::null()).spawn().expect("a process of the fake host");
     let output = ring.run(&["kill", "-9", &victim.id().to_string()]);
     let works = matches!(victim.try_wait(), Ok(Some(_))) || output.code == 0 && victim.wait().is_ok();
     let _ended_already = victim.kill();
     let _reaped_already = victim.wait();
-    (works, if works { "the process is dead".to_owned() } else { said(&output.stderr) })
+    (Some(works), if works { "the process is dead".to_owned() } else { said(&output.stderr) })
 }
 
-fn reach_loopback(ring: &Ring<'_>) -> (bool, String) {
+fn reach_loopback(ring: &Ring<'_>) -> Seen {
     let up = ring.host.run(ring.host.command("/usr/bin/busybox").args(["ip", "link", "set", "lo", "up"]));
     assert_eq!(up.code, 0, "{}", up.stderr);
     let server = TcpListener::bind("127.0.0.1:8099").expect("a server on the fake host");
@@ -99,44 +102,50 @@ fn reach_loopback(ring: &Ring<'_>) -> (bool, String) {
     });
     let output = ring.run(&["sh", "-c", "nc -w 2 127.0.0.1 8099 </dev/null"]);
     let works = output.stdout.contains("the host's secret");
-    (works, said(if works { &output.stdout } else { &output.stderr }))
+    (Some(works), said(if works { &output.stdout } else { &output.stderr }))
 }
 
-fn fork_bomb(ring: &Ring<'_>) -> (bool, String) {
+fn fork_bomb(ring: &Ring<'_>) -> Seen {
     // Whoever cannot be started is not counted; a shell that may not fork ends.
     let script = "i=0; while [ $i -lt 150 ]; do sleep 20 & i=$((i+1)); echo $i; done; exit 0";
     let output = ring.run(&["sh", "-c", script]);
     let started = output.stdout.lines().last().unwrap_or("0").to_owned();
-    (started == "150", format!("{started} processes; {}", said(&output.stderr)))
+    (Some(started == "150"), format!("{started} processes; {}", said(&output.stderr)))
 }
 
-fn memory_hog(ring: &Ring<'_>) -> (bool, String) {
+fn memory_hog(ring: &Ring<'_>) -> Seen {
     // tail keeps its last line, and there is only one.
     let output = ring.run(&["sh", "-c", "head -c 96m /dev/zero | tail -n 1 | wc -c"]);
     let held = output.stdout.trim().to_owned();
-    (held == "100663296", format!("{held} bytes; {}", said(&output.stderr)))
+    (Some(held == "100663296"), format!("{held} bytes; {}", said(&output.stderr)))
 }
 
-fn make_a_disk(ring: &Ring<'_>) -> (bool, String) {
+fn make_a_disk(ring: &Ring<'_>) -> Seen {
     let table = fs::read_to_string("/proc/partitions").unwrap_or_default();
     let numbers = table.lines().skip(2).find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
     });
     let (major, minor) = numbers.unwrap_or_else(|| ("7".to_owned(), "0".to_owned()));
+    // On some hosts root itself may not (a device cgroup, as in a container).
+    let node = ring.host.path("disk");
+    let by_hand = format!("mknod {0} b {major} {minor} && head -c 512 {0} > /dev/null", node.display());
+    if ring.host.run(ring.host.command("/bin/sh").args(["-c", &by_hand])).code != 0 {
+        return (None, format!("this host's own root may not read the disk {major}:{minor}"));
+    }
     let script = format!("mknod /disk b {major} {minor} && dd if=/disk of=/dev/null bs=512 count=1 2>&1");
     let output = ring.run(&["sh", "-c", &script]);
-    (output.code == 0, said(&format!("{}{}", output.stderr, output.stdout)))
+    (Some(output.code == 0), said(&format!("{}{}", output.stderr, output.stdout)))
 }
 
-fn write_a_sysctl(ring: &Ring<'_>) -> (bool, String) {
+fn write_a_sysctl(ring: &Ring<'_>) -> Seen {
     // The value that it has: nothing changes. What counts is that it can be written.
     let output = ring.run(&["sh", "-c", "f=/proc/sys/vm/swappiness; v=$(cat $f); echo $v > $f && echo written"]);
-    (output.stdout.contains("written"), said(&format!("{}{}", output.stderr, output.stdout)))
+    (Some(output.stdout.contains("written")), said(&format!("{}{}", output.stderr, output.stdout)))
 }
 
 /// What many scripts do with the layers of an image: `tar -x`, one after the other.
-fn layer_writes_outside(ring: &Ring<'_>) -> (bool, String) {
+fn layer_writes_outside(ring: &Ring<'_>) -> Seen {
     let outside = ring.host.folder("outside");
     let script = format!(
         "set -e; cd {home}; mkdir -p one two/etc image root; ln -s {outside} one/etc; echo evil > two/etc/evil; \
@@ -148,7 +157,7 @@ fn layer_writes_outside(ring: &Ring<'_>) -> (bool, String) {
     assert_eq!(made.code, 0, "{}", made.stderr);
     let output = if ring.target == Target::Tara { load(ring) } else { untar(ring) };
     let works = outside.join("evil").exists();
-    (works, if works { format!("`{}` was written", outside.join("evil").display()) } else { said(&output) })
+    (Some(works), if works { format!("`{}` was written", outside.join("evil").display()) } else { said(&output) })
 }
 
 fn untar(ring: &Ring<'_>) -> String {

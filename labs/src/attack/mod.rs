@@ -103,7 +103,9 @@ pub fn run(card: &str, target: Target, programs: &Programs) -> Result<Verdict> {
         return Ok(verdict(None, why));
     }
     let program = programs.0.get(&target.to_string()).map(|path| path.display().to_string()).unwrap_or_default();
-    let environment = [(ring::CARD, card.to_owned()), (ring::TARGET, target.to_string()), (ring::PROGRAM, program)];
+    let no_trace = ("RUST_BACKTRACE", "0".to_owned());
+    let environment =
+        [no_trace, (ring::CARD, card.to_owned()), (ring::TARGET, target.to_string()), (ring::PROGRAM, program)];
     let (ended, said) = testkit::run_in_fake_host(STAGE, &environment, Duration::from_secs(60));
     let result = said.lines().rev().find_map(|line| serde_json::from_str::<(Option<bool>, String)>(line).ok());
     Ok(match (ended, result) {
