@@ -1,7 +1,9 @@
 //! Runs a lab's checks on a crate that was built: the step's own tests, each in a fake host or in the lab machine.
 
 use crate::catalogue::{Check, Lab, Task};
-use crate::kit::Built;
+use crate::kit::{Built, Kit};
+use crate::starter;
+use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,52 @@ pub struct Outcome {
     pub hidden: bool,
     /// Checks that failed and have to pass before this one says anything.
     pub waits_for: Vec<String>,
+}
+
+/// Looks at a student's crate: each task by itself, with the solution in the holes of the others that are not filled yet. A task with
+/// an empty hole fails without being run.
+///
+/// # Errors
+/// [`crate::kit::DoesNotCompile`], or when nothing can be built or run.
+pub fn assess(
+    workspace: &Workspace,
+    lab: &Lab,
+    kit: &Kit,
+    mine: &Path,
+    scratch: &Path,
+    place: Place,
+    wanted: &dyn Fn(&Task, &Check) -> bool,
+    wrap: &dyn Fn(Command) -> Command,
+) -> Result<Vec<Outcome>> {
+    let whole = scratch.join("whole");
+    let _none_there = std::fs::remove_dir_all(&whole);
+    let unfilled = starter::complete(workspace, lab, mine, &whole)?;
+    let is_filled = |task: &Task, check: &Check| wanted(task, check) && !unfilled.contains(&task.number);
+    let mut outcomes: Vec<Outcome> = lab
+        .checks()
+        .filter(|(task, check)| wanted(task, check) && !is_filled(task, check))
+        .map(|(task, check)| not_yet(lab, task, check))
+        .collect();
+    if lab.checks().any(|(task, check)| is_filled(task, check)) {
+        let built = kit.build(&whole, &scratch.join("built")).map_err(|error| {
+            match kit.build(mine, &scratch.join("alone")) {
+                // With the lines of the student's own files.
+                Err(own) => own,
+                Ok(_) => error,
+            }
+        })?;
+        outcomes.extend(run(lab, &built, place, &is_filled, wrap)?);
+    } else {
+        outcomes.extend(no_trace(&outcomes));
+    }
+    outcomes.sort_by_key(|outcome| if outcome.task == 0 { u8::MAX } else { outcome.task });
+    Ok(outcomes)
+}
+
+fn not_yet(lab: &Lab, task: &Task, check: &Check) -> Outcome {
+    let why = format!("not yet implemented: {} task {}: {}; see {}", lab.name(), task.number, task.title, lab.chapter);
+    let ended = Ended { name: check.test.clone(), passed: Some(false), why, milliseconds: 0 };
+    outcome(task, check, Some(&(Place::Bubble, ended)))
 }
 
 /// The check that is made of all the others.

@@ -1,12 +1,12 @@
 //! The commands.
 
-use crate::catalogue::{LABS, Lab};
+use crate::catalogue::{Check, LABS, Lab, Task};
 use crate::check::{self, Outcome, Place, first_failure};
-use crate::kit::{Built, DoesNotCompile, Kit};
+use crate::kit::{DoesNotCompile, Kit};
 use crate::progress::Progress;
 use crate::report::{self, Ink};
 use crate::workspace::Workspace;
-use crate::{attack, holes, meta_check, starter};
+use crate::{attack, grade, holes, meta_check, starter};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -47,6 +47,17 @@ enum Command {
     Reset(Number),
     /// What the step before cannot stop and this one can; and what still works.
     Attack(AttackArgs),
+    /// Grade submissions: directories or tarballs, each in a cell of its own.
+    Grade(GradeArgs),
+    /// Inside a cell: reads what to grade from standard input.
+    #[command(hide = true)]
+    Cell {
+        /// `outer`, `inner`, `grade` or `exec`.
+        stage: String,
+        /// A program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<std::ffi::OsString>,
+    },
     /// Walk the student's way for every lab: starters, solutions, wrong solutions.
     MetaCheck(MetaArgs),
 }
@@ -97,6 +108,45 @@ struct AttackArgs {
 }
 
 #[derive(Args)]
+struct GradeArgs {
+    /// The folder with a directory or tarball for each student.
+    submissions: PathBuf,
+    /// Which lab.
+    #[arg(long)]
+    lab: u8,
+    /// The class: a CSV file whose first column is the name of a submission; who handed nothing in is in the grid.
+    #[arg(long)]
+    roster: Option<PathBuf>,
+    /// Where results are kept, so that a second run goes on [default: SUBMISSIONS.graded].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Grade these again, whatever is known of them.
+    #[arg(long, value_name = "NAME")]
+    again: Vec<String>,
+    /// Where to run the checks.
+    #[arg(long = "where", value_enum, default_value_t)]
+    place: Place,
+    /// Seconds for one submission.
+    #[arg(long, default_value_t = 180)]
+    time_limit: u64,
+    /// How many at once [default: one a processor].
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Write a table for spreadsheets.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write a page with the grid of students and checks.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write GitHub Classroom's results, a file for each student, into this folder.
+    #[arg(long, value_name = "DIR")]
+    github: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct MetaArgs {
     /// Only these labs.
     labs: Vec<u8>,
@@ -140,6 +190,8 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Solution(args) => solution(&workspace, &lab(&args.number)?, args.task),
         Command::CatchUp(args) => catch_up(&workspace, &lab(&args.number)?, args.task),
         Command::Reset(number) => reset(&workspace, &lab(number)?),
+        Command::Grade(args) => grade(&workspace, args, cli.json),
+        Command::Cell { stage, program } => grade::cell::main(&workspace, stage, program),
         Command::Attack(args) => attack(&workspace, args, cli.json),
         Command::MetaCheck(args) => meta(&workspace, args, cli.json),
     }
@@ -225,25 +277,18 @@ fn outcomes(workspace: &Workspace, lab: &Lab, place: Place, task: Option<u8>) ->
         place != Place::Host || nix::unistd::geteuid().is_root(),
         "`--where host` needs root: use sudo, or leave it away"
     );
-    let built = built(workspace, lab)?;
-    let wanted = |of: &crate::catalogue::Task, check: &crate::catalogue::Check| {
-        !check.hidden && task.is_none_or(|task| task == of.number)
-    };
-    check::run(lab, &built, place, &wanted, &|command| command)
-}
-
-fn built(workspace: &Workspace, lab: &Lab) -> Result<Built> {
-    let folder = starter::folder(workspace, lab);
-    ensure!(folder.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
-    Kit::prepare(workspace, lab)?.build(&folder, &workspace.scratch("mine").join(lab.name()), &|command| command)
+    let mine = starter::folder(workspace, lab);
+    ensure!(mine.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
+    let wanted = |of: &Task, check: &Check| !check.hidden && task.is_none_or(|task| task == of.number);
+    let scratch = workspace.scratch("mine").join(lab.name());
+    let kit = Kit::prepare(workspace, lab)?;
+    check::assess(workspace, lab, &kit, &mine, &scratch, place, &wanted, &|command| command)
 }
 
 fn hint(workspace: &Workspace, lab: &Lab, task: Option<u8>, json: bool) -> Result<bool> {
     let mut progress = Progress::load(workspace)?;
     let done = progress.of(lab.number);
-    let fails = |task: &&crate::catalogue::Task| {
-        task.checks.iter().any(|check| !check.hidden && !done.passed.contains(&check.id))
-    };
+    let fails = |task: &&Task| task.checks.iter().any(|check| !check.hidden && !done.passed.contains(&check.id));
     let task = match task {
         Some(number) => {
             lab.tasks.iter().find(|task| task.number == number).with_context(|| format!("there is no task {number}"))?
@@ -325,6 +370,47 @@ fn reset(workspace: &Workspace, lab: &Lab) -> Result<bool> {
         println!("the old one is `{}`", old.display());
     }
     start(workspace, lab)
+}
+
+fn grade(workspace: &Workspace, args: &GradeArgs, json: bool) -> Result<bool> {
+    let lab = Lab::load(workspace, args.lab)?;
+    let settings = grade::Settings {
+        submissions: args
+            .submissions
+            .canonicalize()
+            .with_context(|| format!("find `{}`", args.submissions.display()))?,
+        out: args.out.clone(),
+        roster: args.roster.clone(),
+        again: args.again.clone(),
+        place: args.place,
+        time_limit: std::time::Duration::from_secs(args.time_limit),
+        jobs: args.jobs,
+    };
+    let ink = Ink::of_stdout();
+    let grades = grade::all(workspace, &lab, &settings, &|grade| {
+        if !json {
+            println!("{:<24} {}", grade.name, grade.summary(ink));
+        }
+    })?;
+    for (path, text) in [
+        (&args.csv, grade::csv(&lab, &grades)),
+        (&args.html, grade::html(&lab, &grades)),
+        (&args.junit, grade::junit(&lab, &grades)),
+    ] {
+        if let Some(path) = path {
+            std::fs::write(path, text).with_context(|| format!("write `{}`", path.display()))?;
+        }
+    }
+    if let Some(folder) = &args.github {
+        grade::github(&grades, folder)?;
+    }
+    if json {
+        println!("{}", serde_json::json!({ "lab": lab.number, "grades": grades }));
+    }
+    let broken: Vec<&str> =
+        grades.iter().filter(|grade| grade.broken.is_some()).map(|grade| grade.name.as_str()).collect();
+    ensure!(broken.is_empty(), "not graded, because the environment broke: {}", broken.join(", "));
+    Ok(true)
 }
 
 fn attack(workspace: &Workspace, args: &AttackArgs, json: bool) -> Result<bool> {

@@ -6,17 +6,17 @@
 use crate::catalogue::Lab;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What is needed to build any variant of a lab's crate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kit {
     rustc: PathBuf,
     flags: Vec<String>,
-    package: String,
     environment: BTreeMap<String, String>,
     library: Option<String>,
     program: String,
@@ -74,7 +74,6 @@ impl Kit {
         Ok(Self {
             rustc,
             flags: flags(workspace, &host)?,
-            package: lab.package.clone(),
             environment,
             library: of_kind("lib").next().map(|(name, _)| name.replace('-', "_")),
             program: of_kind("bin").next().context("the lab's program")?.0,
@@ -84,55 +83,56 @@ impl Kit {
         })
     }
 
-    /// Builds the crate in `folder` (its `src/`) into `out`; `wrap` may put the compiler into a cell.
+    /// The folders outside of the workshop that a build reads.
+    #[must_use]
+    pub fn reads(&self) -> Vec<PathBuf> {
+        self.rustc.ancestors().nth(2).map(Path::to_owned).into_iter().collect()
+    }
+
+    /// Builds the crate in `folder` (its `src/`) into `out`.
     ///
     /// # Errors
     /// [`DoesNotCompile`], or what keeps the compiler from running.
-    pub fn build(&self, folder: &Path, out: &Path, wrap: &dyn Fn(Command) -> Command) -> Result<Built> {
+    pub fn build(&self, folder: &Path, out: &Path) -> Result<Built> {
         std::fs::create_dir_all(out).with_context(|| format!("make `{}`", out.display()))?;
         let mut externs = self.externs.clone();
         let mut warnings = String::new();
         if let Some(library) = &self.library {
             let path = out.join(format!("lib{library}.rlib"));
-            warnings += &self.run(library, &folder.join("src/lib.rs"), "lib", &path, &externs, wrap)?;
+            warnings += &self.compile(library, &folder.join("src/lib.rs"), "lib", &path, &externs, &[])?;
             externs.push((library.clone(), path));
         }
         let program = out.join(&self.program);
-        let crate_name = self.program.replace('-', "_");
-        warnings += &self.run(&crate_name, &folder.join("src/main.rs"), "bin", &program, &externs, wrap)?;
-        let mut tests = BTreeMap::new();
+        let name = self.program.replace('-', "_");
+        warnings += &self.compile(&name, &folder.join("src/main.rs"), "bin", &program, &externs, &[])?;
         externs.extend(self.dev_externs.iter().cloned());
+        let environment = [(format!("CARGO_BIN_EXE_{}", self.program), program)];
+        let mut tests = BTreeMap::new();
         for (name, source) in &self.tests {
             let path = out.join(format!("test-{name}"));
-            self.run(name, source, "bin", &path, &externs, &|mut command| {
-                command.env(format!("CARGO_BIN_EXE_{}", self.program), &program);
-                wrap(command)
-            })?;
+            self.compile(name, source, "bin", &path, &externs, &environment)?;
             tests.insert(name.clone(), path);
         }
         Ok(Built { tests, warnings })
     }
 
-    fn run(
+    fn compile(
         &self,
         name: &str,
         source: &Path,
         kind: &str,
         out: &Path,
         externs: &[(String, PathBuf)],
-        wrap: &dyn Fn(Command) -> Command,
+        environment: &[(String, PathBuf)],
     ) -> Result<String> {
         let mut command = Command::new(&self.rustc);
-        command
-            .args(["--edition=2024", "--crate-name", &name.replace('-', "_"), "--crate-type", kind])
-            .args(&self.flags)
-            .envs(&self.environment);
-        command.env("CARGO_CRATE_NAME", name).env("CARGO_PKG_NAME", &self.package);
+        let name = name.replace('-', "_");
+        command.args(["--edition=2024", "--crate-name", &name, "--crate-type", kind]).args(&self.flags);
+        command.envs(&self.environment).env("CARGO_CRATE_NAME", &name).envs(environment.iter().cloned());
         for (name, path) in externs {
             command.arg("--extern").arg(format!("{name}={}", path.display()));
         }
-        command.arg("-o").arg(out).arg(source).stdin(Stdio::null());
-        let output = wrap(command).output().context("run rustc")?;
+        let output = command.arg("-o").arg(out).arg(source).stdin(Stdio::null()).output().context("run rustc")?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(said) } else { Err(DoesNotCompile(said).into()) }
     }

@@ -9,6 +9,7 @@
 //! | `check` | programs to outcomes: the step's own tests, each in a sandbox |
 //! | `report` | outcomes on a terminal and as JSON |
 //! | `attack` | cards: what a step stops and what it does not |
+//! | `grade` | many submissions, each in a cell |
 //! | `progress` | what a student has done, in one file |
 //! | `meta_check` | walks the student's way for every lab |
 //! | `cli` | the commands |
@@ -17,6 +18,7 @@ pub mod attack;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
+pub mod grade;
 pub mod holes;
 pub mod kit;
 pub mod meta_check;

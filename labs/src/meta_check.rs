@@ -136,7 +136,7 @@ impl Walk<'_> {
     ) -> Result<Vec<Outcome>> {
         let folder = self.workspace.scratch("meta").join(self.lab.name());
         write_sources(self.workspace, self.lab, &folder, body)?;
-        let built = self.kit.build(&folder, &folder.join("built"), &|command| command);
+        let built = self.kit.build(&folder, &folder.join("built"));
         let built = built.map_err(|error| match error.downcast::<DoesNotCompile>() {
             Ok(DoesNotCompile(said)) => anyhow::anyhow!("it does not compile:\n{said}"),
             Err(error) => error,

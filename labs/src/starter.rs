@@ -4,12 +4,16 @@ use crate::catalogue::Lab;
 use crate::holes::{self, Hole};
 use crate::workspace::{Workspace, files_below, sources};
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The first lines of a starter's crate roots: what the holes used is not used yet.
 const HEADER: &str = "#![allow(unused)] // until the holes are filled\n";
+
+/// Texts beside `src/` that the sources include.
+const EXTRAS: [&str; 1] = ["words.md"];
 
 /// The folder of the student's crate.
 #[must_use]
@@ -64,7 +68,7 @@ pub fn write_sources(
         write_changed(&folder.join(below), &text)?;
     }
     // Texts beside the sources that they include.
-    for extra in ["words.md"] {
+    for extra in EXTRAS {
         let path = reference.join(extra);
         if path.is_file() {
             write_changed(&folder.join(extra), &fs::read(path)?)?;
@@ -99,6 +103,49 @@ fn write_changed(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::write(path, bytes).with_context(|| format!("write `{}`", path.display()))
+}
+
+/// Copies the sources of a student's crate into `into`, with the solution in every hole that is not filled yet, so that what is filled can
+/// be looked at. Gives the tasks that have such holes.
+///
+/// # Errors
+/// For sources that are too large or cannot be read.
+pub fn complete(workspace: &Workspace, lab: &Lab, mine: &Path, into: &Path) -> Result<BTreeSet<u8>> {
+    let solutions = lab.holes(workspace)?;
+    let placeholder = format!("todo!(\"{} task ", lab.name());
+    let mut unfilled = BTreeSet::new();
+    let texts = sources(mine)?;
+    ensure!(texts.iter().map(|(_, text)| text.len()).sum::<usize>() < 4 << 20, "the sources are larger than 4 MiB");
+    for (path, text) in texts {
+        let filled = holes::replace(&text, |hole| {
+            let solution = solutions.iter().find(|(_, known)| known.name == hole.name)?;
+            hole.body.contains(&placeholder).then(|| {
+                unfilled.insert(hole.task);
+                holes::dedented(&solution.1.body)
+            })
+        });
+        // Without its marks a file is taken as it is.
+        write_changed(&into.join(path), filled.unwrap_or(text).as_bytes())?;
+    }
+    for extra in EXTRAS {
+        let path = lab.folder(workspace).join(extra);
+        if path.is_file() {
+            write_changed(&into.join(extra), &fs::read(path)?)?;
+        }
+    }
+    copy_data(&lab.folder(workspace), into)?;
+    Ok(unfilled)
+}
+
+/// What is beside the Rust files in the reference's `src/`.
+fn copy_data(reference: &Path, into: &Path) -> Result<()> {
+    for path in files_below(&reference.join("src"))? {
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            let below = path.strip_prefix(reference).context("a path below the crate")?;
+            write_changed(&into.join(below), &fs::read(&path)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the solution of one task, or of all, into the student's crate. The rest stays.

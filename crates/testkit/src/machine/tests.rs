@@ -15,6 +15,10 @@ const NONCE: &str = "TESTKIT_NONCE";
 /// What a machine needs besides its tests.
 const BOOT: Duration = Duration::from_secs(30);
 
+/// How a test failed that the machine said nothing about.
+pub(crate) const NO_BOOT: &str = "the machine did not boot";
+const ENDED: &str = "the machine ended before the test did";
+
 /// How each test ended; in `Err` is what it said.
 pub(crate) type Results = BTreeMap<String, Result<(), String>>;
 
@@ -30,8 +34,9 @@ pub(crate) fn run(tests: &[(&str, Duration)]) -> Results {
         Some(_) => boot_here(&environment),
     };
     let mut results = parse(&console, &nonce);
+    let why = if console.contains(&nonce) { ENDED } else { NO_BOOT };
     for name in names {
-        let why = || format!("the machine gave no result; it ended as {ended:?}, its console:\n{console}");
+        let why = || format!("{why}; it ended as {ended:?}, its console:\n{console}");
         results.entry(name.to_owned()).or_insert_with(|| Err(why()));
     }
     results
@@ -95,6 +100,7 @@ pub(crate) fn be_init() -> ! {
 pub(crate) fn run_all(tests: &[Test]) -> ExitCode {
     let names = std::env::var(NAMES).unwrap_or_default();
     let nonce = std::env::var(NONCE).unwrap_or_default();
+    println!("{nonce} begins");
     for name in names.split(',') {
         let limit = tests.iter().find(|test| test.name == name).map_or(BOOT, |test| time_limit(test.needs));
         let begin = Instant::now();
