@@ -158,7 +158,7 @@ fn run_in(
         names.sort_unstable();
         names.dedup();
         let program = built.tests.get(file).with_context(|| format!("the step has no test program `{file}`"))?;
-        for result in run_program(program, &names, place, wrap)? {
+        for result in run_program(program, &built.reference, &names, place, wrap)? {
             ended.insert(format!("{file}::{}", result.name), (place, result));
         }
     }

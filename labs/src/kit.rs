@@ -19,7 +19,8 @@ pub struct Kit {
     flags: Vec<String>,
     environment: BTreeMap<String, String>,
     library: Option<String>,
-    program: String,
+    /// None for a step that is a library alone.
+    program: Option<String>,
     /// Name and source of each test program that a check names.
     tests: Vec<(String, PathBuf)>,
     externs: Vec<(String, PathBuf)>,
@@ -33,6 +34,8 @@ pub struct Built {
     pub tests: BTreeMap<String, PathBuf>,
     /// What the compiler said.
     pub warnings: String,
+    /// The folder of the reference: tests find their snapshots below it.
+    pub reference: PathBuf,
 }
 
 /// What the compiler said about a crate that it refused.
@@ -76,7 +79,7 @@ impl Kit {
             flags: flags(workspace, &host)?,
             environment,
             library: of_kind("lib").next().map(|(name, _)| name.replace('-', "_")),
-            program: of_kind("bin").next().context("the lab's program")?.0,
+            program: of_kind("bin").next().map(|(name, _)| name),
             tests,
             externs: externs(&metadata, package, &artifacts, false)?,
             dev_externs: externs(&metadata, package, &artifacts, true)?,
@@ -102,18 +105,22 @@ impl Kit {
             warnings += &self.compile(library, &folder.join("src/lib.rs"), "lib", &path, &externs, &[])?;
             externs.push((library.clone(), path));
         }
-        let program = out.join(&self.program);
-        let name = self.program.replace('-', "_");
-        warnings += &self.compile(&name, &folder.join("src/main.rs"), "bin", &program, &externs, &[])?;
+        let mut environment = Vec::new();
+        if let Some(name) = &self.program {
+            let program = out.join(name);
+            let source = folder.join("src/main.rs");
+            warnings += &self.compile(name, &source, "bin", &program, &externs, &[])?;
+            environment.push((format!("CARGO_BIN_EXE_{name}"), program));
+        }
         externs.extend(self.dev_externs.iter().cloned());
-        let environment = [(format!("CARGO_BIN_EXE_{}", self.program), program)];
         let mut tests = BTreeMap::new();
         for (name, source) in &self.tests {
             let path = out.join(format!("test-{name}"));
             self.compile(name, source, "bin", &path, &externs, &environment)?;
             tests.insert(name.clone(), path);
         }
-        Ok(Built { tests, warnings })
+        let reference = self.environment.get("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+        Ok(Built { tests, warnings, reference })
     }
 
     fn compile(

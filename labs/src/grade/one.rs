@@ -27,7 +27,7 @@ pub(super) fn grade(
         Err(why) => return Ok(Report::Refused(why)),
     };
     let Some(mine) = crate_in(&folder, &lab.name()) else {
-        return Ok(Report::Refused("there is no `src/` with a `main.rs` in it".to_owned()));
+        return Ok(Report::Refused("there is no `src/` with a `main.rs` or `lib.rs` in it".to_owned()));
     };
     let result = check::assess(workspace, &lab, &order.kit, &mine, home, order.place, &|_, _| true, wrap);
     match result {
@@ -67,5 +67,7 @@ fn crate_in(folder: &Path, name: &str) -> Option<PathBuf> {
     let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let nested: Vec<PathBuf> = below.flat_map(|path| [path.join(name), path]).collect();
     let candidates = [folder.to_owned(), folder.join(name)].into_iter().chain(nested);
-    candidates.into_iter().find(|path| path.join("src/main.rs").is_file() && !path.join("src").is_symlink())
+    candidates.into_iter().find(|path| {
+        ["src/main.rs", "src/lib.rs"].iter().any(|file| path.join(file).is_file()) && !path.join("src").is_symlink()
+    })
 }
