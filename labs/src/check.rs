@@ -165,9 +165,17 @@ fn run_in(
     Ok(ended)
 }
 
-fn run_program(program: &Path, names: &[&str], place: Place, wrap: &dyn Fn(Command) -> Command) -> Result<Vec<Ended>> {
+fn run_program(
+    program: &Path,
+    reference: &Path,
+    names: &[&str],
+    place: Place,
+    wrap: &dyn Fn(Command) -> Command,
+) -> Result<Vec<Ended>> {
     let mut command = Command::new(program);
     command.env(CHECKS, names.join(",")).env(WHERE, if place == Place::Machine { "machine" } else { "here" });
+    // Snapshots are compared, never written; without the second insta would ask cargo where the workspace is.
+    command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", reference.parent().unwrap_or(reference));
     command.stdin(Stdio::null()).stderr(Stdio::null()).env("RUST_BACKTRACE", "0");
     let output = wrap(command).output().with_context(|| format!("run `{}`", program.display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
