@@ -1,5 +1,6 @@
 //! What a lab consists of: `labs/stepNN.toml`.
 
+use crate::check::Place;
 use crate::holes::{self, Hole};
 use crate::workspace::{Workspace, sources};
 use anyhow::{Context, Result, ensure};
@@ -21,6 +22,11 @@ pub struct Lab {
     pub title: String,
     /// The page of the book.
     pub chapter: String,
+    /// What its checks need.
+    pub needs: Needs,
+    /// Where its checks run best: cgroup v2 is in the lab machine whatever the host has.
+    #[serde(default)]
+    pub place: Place,
     /// How long a class takes.
     pub minutes: u32,
     /// What holds when it is done.
@@ -31,6 +37,16 @@ pub struct Lab {
     /// Solutions that look right.
     #[serde(rename = "wrong", default)]
     pub wrongs: Vec<Wrong>,
+}
+
+/// What most checks of a lab cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Needs {
+    /// Namespaces, which an ordinary user may make on most machines.
+    Bubble,
+    /// Root of a machine: this one, or the lab machine.
+    Root,
 }
 
 /// One exercise: a function or two.
@@ -126,7 +142,11 @@ impl Lab {
                 .find(|(_, hole)| hole.name == wrong.hole)
                 .with_context(|| format!("`{}` names no hole", wrong.name))?;
             for [from, _] in &wrong.replace {
-                ensure!(hole.body.contains(from.as_str()), "`{}`: the solution has no `{from}`", wrong.name);
+                ensure!(
+                    holes::dedented(&hole.body).contains(from.as_str()),
+                    "`{}`: the solution has no `{from}`",
+                    wrong.name
+                );
             }
         }
         Ok(())

@@ -117,6 +117,8 @@ pub fn run(
     wrap: &dyn Fn(Command) -> Command,
 ) -> Result<Vec<Outcome>> {
     let chosen: Vec<(&Task, &Check)> = lab.checks().filter(|(task, check)| wanted(task, check)).collect();
+    let machine_is_there = || testkit::lacking(&testkit::machine::KERNEL).is_none();
+    let place = if place == Place::Auto && machine_is_there() { lab.place } else { place };
     let first = if place == Place::Machine { Place::Machine } else { Place::Bubble };
     let mut ended = run_in(&chosen, built, first, wrap)?;
     if place == Place::Auto {

@@ -6,7 +6,7 @@ use crate::kit::{DoesNotCompile, Kit};
 use crate::progress::Progress;
 use crate::report::{self, Ink};
 use crate::workspace::Workspace;
-use crate::{attack, grade, holes, meta_check, starter};
+use crate::{attack, doctor, grade, holes, meta_check, starter, tidy, watch};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,10 +31,14 @@ enum Command {
     /// The labs, and what you have done of each.
     #[command(visible_alias = "progress")]
     List,
+    /// What works here, what does not, why, and what to do.
+    Doctor,
     /// Begin a lab: its crate with holes is put into your folder.
     Start(Number),
     /// Build your crate and look whether it does what it should.
     Check(CheckArgs),
+    /// Look again on each save; shows the first check that fails.
+    Watch(WatchArgs),
     /// One more hint for the task that fails first.
     Hint(HintArgs),
     /// Your crate against the solution.
@@ -47,6 +51,13 @@ enum Command {
     Reset(Number),
     /// What the step before cannot stop and this one can; and what still works.
     Attack(AttackArgs),
+    /// A prompt inside the lab machine: root, with a kernel of its own; `exit` switches it off.
+    Shell,
+    /// The lab machine.
+    #[command(subcommand)]
+    Machine(MachineCommand),
+    /// Remove what was built for the labs and what killed checks have left; your crates stay.
+    Cleanup,
     /// Grade submissions: directories or tarballs, each in a cell of its own.
     Grade(GradeArgs),
     /// Inside a cell: reads what to grade from standard input.
@@ -78,6 +89,24 @@ struct CheckArgs {
     /// Where to run the checks.
     #[arg(long = "where", value_enum, default_value_t)]
     place: Place,
+}
+
+#[derive(Args)]
+struct WatchArgs {
+    #[command(flatten)]
+    number: Number,
+    /// Look at the files' times instead of asking the kernel.
+    #[arg(long)]
+    poll: bool,
+    /// Look when Enter is pressed.
+    #[arg(long)]
+    manual: bool,
+}
+
+#[derive(Subcommand)]
+enum MachineCommand {
+    /// Install and build all that is needed later without a network.
+    Prepare,
 }
 
 #[derive(Args)]
@@ -183,6 +212,14 @@ fn run(cli: &Cli) -> Result<bool> {
     let lab = |number: &Number| Lab::load(&workspace, chosen(&workspace, number)?);
     match &cli.command {
         Command::List => list(&workspace, cli.json),
+        Command::Doctor => doctor(&workspace, cli.json),
+        Command::Watch(args) => watch(&workspace, &lab(&args.number)?, args),
+        Command::Shell => shell(),
+        Command::Machine(MachineCommand::Prepare) => prepare(&workspace, cli.json),
+        Command::Cleanup => {
+            tidy::cleanup(&workspace)?.iter().for_each(|path| println!("removed `{}`", path.display()));
+            Ok(true)
+        }
         Command::Start(number) => start(&workspace, &lab(number)?),
         Command::Check(args) => check(&workspace, &lab(&args.number)?, args, cli.json),
         Command::Hint(args) => hint(&workspace, &lab(&args.number)?, args.task, cli.json),
@@ -277,12 +314,86 @@ fn outcomes(workspace: &Workspace, lab: &Lab, place: Place, task: Option<u8>) ->
         place != Place::Host || nix::unistd::geteuid().is_root(),
         "`--where host` needs root: use sudo, or leave it away"
     );
+    let _of_killed_runs = tidy::sweep();
     let mine = starter::folder(workspace, lab);
     ensure!(mine.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
     let wanted = |of: &Task, check: &Check| !check.hidden && task.is_none_or(|task| task == of.number);
     let scratch = workspace.scratch("mine").join(lab.name());
     let kit = Kit::prepare(workspace, lab)?;
     check::assess(workspace, lab, &kit, &mine, &scratch, place, &wanted, &|command| command)
+}
+
+fn doctor(workspace: &Workspace, json: bool) -> Result<bool> {
+    let findings = doctor::look(workspace)?;
+    if json {
+        println!("{}", serde_json::json!(findings));
+    } else {
+        print!("{}", findings.text(Ink::of_stdout()));
+    }
+    Ok(findings.good())
+}
+
+fn watch(workspace: &Workspace, lab: &Lab, args: &WatchArgs) -> Result<bool> {
+    let folder = starter::folder(workspace, lab).join("src");
+    let mut watch = watch::Watch::new(&folder, args.poll, args.manual);
+    loop {
+        match outcomes(workspace, lab, Place::Auto, None) {
+            Ok(outcomes) => show_first(workspace, lab, &outcomes)?,
+            Err(error) => match error.downcast_ref() {
+                Some(DoesNotCompile(said)) => println!("{said}"),
+                None => return Err(error),
+            },
+        }
+        if !watch.wait()? {
+            return Ok(true);
+        }
+    }
+}
+
+fn show_first(workspace: &Workspace, lab: &Lab, outcomes: &[Outcome]) -> Result<()> {
+    let (mut progress, ink) = (Progress::load(workspace)?, Ink::of_stdout());
+    progress.of(lab.number).record(outcomes);
+    progress.save(workspace)?;
+    let (had, possible) = check::points(outcomes);
+    match first_failure(outcomes) {
+        None => println!("{} {had} of {possible} points", ink.green("green")),
+        Some(first) => {
+            println!("{} {had} of {possible} points · task {} · {}", ink.red("red"), first.task, first.id);
+            print!("{}", report::details(first));
+            println!("      `cargo lab hint --task {}` has a hint", first.task);
+        }
+    }
+    Ok(())
+}
+
+fn shell() -> Result<bool> {
+    let missing = testkit::lacking(&testkit::machine::KERNEL);
+    ensure!(missing.is_none(), "the lab machine {}", missing.unwrap_or_default());
+    let program = std::env::current_exe().context("this program")?;
+    Ok(testkit::machine::shell(&program).context("boot the lab machine")?.success())
+}
+
+/// The packages of the lab machine and of checks.
+const PACKAGES: [&str; 9] =
+    ["user-mode-linux", "busybox-static", "iproute2", "nftables", "uidmap", "skopeo", "umoci", "gcc", "libc6-dev"];
+
+fn prepare(workspace: &Workspace, json: bool) -> Result<bool> {
+    let install = |words: &[&str]| {
+        std::process::Command::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive").status()
+    };
+    if nix::unistd::geteuid().is_root() && std::path::Path::new("/usr/bin/apt-get").exists() {
+        install(&["update", "-qq"]).context("run apt-get")?;
+        let done = install(&[&["install", "-y", "-qq", "--no-install-recommends"], &PACKAGES[..]].concat())
+            .context("run apt-get")?;
+        ensure!(done.success(), "apt-get install {}: {done}", PACKAGES.join(" "));
+    } else {
+        eprintln!("as root on Debian or Ubuntu: apt-get install {}", PACKAGES.join(" "));
+    }
+    for lab in Lab::all(workspace)? {
+        eprintln!("building what lab {} stands on", lab.number);
+        Kit::prepare(workspace, &lab)?;
+    }
+    doctor(workspace, json)
 }
 
 fn hint(workspace: &Workspace, lab: &Lab, task: Option<u8>, json: bool) -> Result<bool> {

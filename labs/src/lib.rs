@@ -11,6 +11,8 @@
 //! | `attack` | cards: what a step stops and what it does not |
 //! | `grade` | many submissions, each in a cell |
 //! | `progress` | what a student has done, in one file |
+//! | `doctor` | what works here, and what to do about the rest |
+//! | `watch`, `tidy` | look again on each save; remove what killed runs have left |
 //! | `meta_check` | walks the student's way for every lab |
 //! | `cli` | the commands |
 
@@ -18,6 +20,7 @@ pub mod attack;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
+pub mod doctor;
 pub mod grade;
 pub mod holes;
 pub mod kit;
@@ -25,4 +28,6 @@ pub mod meta_check;
 pub mod progress;
 pub mod report;
 pub mod starter;
+pub mod tidy;
+pub mod watch;
 pub mod workspace;

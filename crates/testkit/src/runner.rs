@@ -70,6 +70,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
         Ok("init") => be_init(),
         Ok("body") => run_body(tests),
         Ok("machine") => machine::be_init(),
+        Ok("machine-shell") => crate::machine::be_shell(),
         Ok("machine-tests") => machine::run_all(tests),
         _ => {
             let arguments = Arguments::from_args();
