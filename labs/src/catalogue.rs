@@ -27,6 +27,9 @@ pub struct Lab {
     /// Where its checks run best: cgroup v2 is in the lab machine whatever the host has.
     #[serde(default)]
     pub place: Place,
+    /// The most that one check may take in the bubble: what a student wrote may hang.
+    #[serde(default = "default_seconds")]
+    pub seconds: u32,
     /// How long a class takes.
     pub minutes: u32,
     /// What holds when it is done.
@@ -37,6 +40,10 @@ pub struct Lab {
     /// Solutions that look right.
     #[serde(rename = "wrong", default)]
     pub wrongs: Vec<Wrong>,
+}
+
+fn default_seconds() -> u32 {
+    20
 }
 
 /// What most checks of a lab cannot do without.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use testkit::{CHECKS, Check as Ended, WHERE};
+use testkit::{CHECKS, Check as Ended, SECONDS, WHERE};
 
 /// Where checks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -81,19 +81,26 @@ pub fn assess(
         .map(|(task, check)| not_yet(lab, task, check))
         .collect();
     if lab.checks().any(|(task, check)| is_filled(task, check)) {
-        let built = kit.build(&whole, &scratch.join("built")).map_err(|error| {
-            match kit.build(mine, &scratch.join("alone")) {
-                // With the lines of the student's own files.
-                Err(own) => own,
-                Ok(_) => error,
-            }
-        })?;
+        let built =
+            kit.build(&whole, &scratch.join("built"), &|name| of_file(lab, name, &is_filled)).map_err(|error| {
+                match kit.build(mine, &scratch.join("alone"), &|_| false) {
+                    // With the lines of the student's own files.
+                    Err(own) => own,
+                    Ok(_) => error,
+                }
+            })?;
         outcomes.extend(run(lab, &built, place, &is_filled, wrap)?);
     } else {
         outcomes.extend(no_trace(&outcomes));
     }
     outcomes.sort_by_key(|outcome| if outcome.task == 0 { u8::MAX } else { outcome.task });
     Ok(outcomes)
+}
+
+/// Whether a check that is `wanted` is in the test program `file`.
+pub(crate) fn of_file(lab: &Lab, file: &str, wanted: &dyn Fn(&Task, &Check) -> bool) -> bool {
+    let is_in = |check: &Check| check.test.split_once("::").is_some_and(|(name, _)| name == file);
+    lab.checks().any(|(task, check)| is_in(check) && wanted(task, check))
 }
 
 fn not_yet(lab: &Lab, task: &Task, check: &Check) -> Outcome {
@@ -120,7 +127,7 @@ pub fn run(
     let machine_is_there = || testkit::lacking(&testkit::machine::KERNEL).is_none();
     let place = if place == Place::Auto && machine_is_there() { lab.place } else { place };
     let first = if place == Place::Machine { Place::Machine } else { Place::Bubble };
-    let mut ended = run_in(&chosen, built, first, wrap)?;
+    let mut ended = run_in(lab, &chosen, built, first, wrap)?;
     if place == Place::Auto {
         let elsewhere: Vec<(&Task, &Check)> = chosen
             .iter()
@@ -132,7 +139,7 @@ pub fn run(
             })
             .copied()
             .collect();
-        ended.extend(run_in(&elsewhere, built, Place::Machine, wrap)?);
+        ended.extend(run_in(lab, &elsewhere, built, Place::Machine, wrap)?);
     }
     let mut outcomes: Vec<Outcome> =
         chosen.iter().map(|(task, check)| outcome(task, check, ended.get(&check.test))).collect();
@@ -146,6 +153,7 @@ pub fn run(
 }
 
 fn run_in(
+    lab: &Lab,
     chosen: &[(&Task, &Check)],
     built: &Built,
     place: Place,
@@ -160,7 +168,7 @@ fn run_in(
         names.sort_unstable();
         names.dedup();
         let program = built.tests.get(file).with_context(|| format!("the step has no test program `{file}`"))?;
-        for result in run_program(program, &built.reference, &names, place, wrap)? {
+        for result in run_program(program, &built.reference, &names, place, lab.seconds, wrap)? {
             ended.insert(format!("{file}::{}", result.name), (place, result));
         }
     }
@@ -172,10 +180,16 @@ fn run_program(
     reference: &Path,
     names: &[&str],
     place: Place,
+    seconds: u32,
     wrap: &dyn Fn(Command) -> Command,
 ) -> Result<Vec<Ended>> {
     let mut command = Command::new(program);
-    command.env(CHECKS, names.join(",")).env(WHERE, if place == Place::Machine { "machine" } else { "here" });
+    // The machine's system calls take several times as long.
+    let seconds = if place == Place::Machine { seconds * 3 } else { seconds };
+    command
+        .env(SECONDS, seconds.to_string())
+        .env(CHECKS, names.join(","))
+        .env(WHERE, if place == Place::Machine { "machine" } else { "here" });
     // Snapshots are compared, never written; without the second insta would ask cargo where the workspace is.
     command.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", reference.parent().unwrap_or(reference));
     command.stdin(Stdio::null()).stderr(Stdio::null()).env("RUST_BACKTRACE", "0");

@@ -318,7 +318,7 @@ fn outcomes(workspace: &Workspace, lab: &Lab, place: Place, task: Option<u8>) ->
     let mine = starter::folder(workspace, lab);
     ensure!(mine.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
     let wanted = |of: &Task, check: &Check| !check.hidden && task.is_none_or(|task| task == of.number);
-    let scratch = workspace.scratch("mine").join(lab.name());
+    let scratch = workspace.mine.join(".built").join(lab.name());
     let kit = Kit::prepare(workspace, lab)?;
     check::assess(workspace, lab, &kit, &mine, &scratch, place, &wanted, &|command| command)
 }
@@ -557,22 +557,19 @@ fn attack(workspace: &Workspace, args: &AttackArgs, json: bool) -> Result<bool> 
 
 fn meta(workspace: &Workspace, args: &MetaArgs, json: bool) -> Result<bool> {
     let numbers: Vec<u8> = if args.labs.is_empty() { (1..=LABS).collect() } else { args.labs.clone() };
-    let (mut good, begin, ink) = (true, std::time::Instant::now(), Ink::of_stdout());
-    for number in numbers {
-        let lab = Lab::load(workspace, number)?;
-        meta_check::lab(workspace, &lab, args.place, args.only.as_deref(), &mut |finding| {
-            good &= finding.problem.is_none();
-            if json {
-                println!("{}", serde_json::json!(finding));
-                return;
-            }
-            let mark = if finding.problem.is_none() { ink.green("✓") } else { ink.red("✗") };
-            println!("{mark} {} {} ({} ms)", lab.name(), finding.what, finding.milliseconds);
-            if let Some(problem) = &finding.problem {
-                println!("{problem}");
-            }
-        })?;
-    }
+    let labs = numbers.into_iter().map(|number| Lab::load(workspace, number)).collect::<Result<Vec<_>>>()?;
+    let (begin, ink) = (std::time::Instant::now(), Ink::of_stdout());
+    let say = |finding: &meta_check::Finding| {
+        let mark = if finding.problem.is_none() { ink.green("✓") } else { ink.red("✗") };
+        let name = crate::catalogue::name_of(finding.lab);
+        let problem = finding.problem.as_ref().map(|problem| format!("\n{problem}")).unwrap_or_default();
+        if json {
+            println!("{}", serde_json::json!(finding));
+        } else {
+            println!("{mark} {name} {} ({} ms){problem}", finding.what, finding.milliseconds);
+        }
+    };
+    let good = meta_check::all(workspace, &labs, args.place, args.only.as_deref(), &say)?;
     eprintln!("{} s", begin.elapsed().as_secs());
     Ok(good)
 }

@@ -4,11 +4,12 @@
 //! rustc directly takes a second where cargo takes three.
 
 use crate::catalogue::Lab;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, files_below};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -44,11 +45,32 @@ pub struct Built {
 pub struct DoesNotCompile(pub String);
 
 impl Kit {
-    /// Builds the reference and what it stands on.
+    /// Builds the reference and what it stands on, unless that was done since the last change: then nothing is asked of cargo,
+    /// and nothing is written. So a class can share one workshop that it cannot write to.
     ///
     /// # Errors
     /// When cargo fails.
     pub fn prepare(workspace: &Workspace, lab: &Lab) -> Result<Self> {
+        let kept = workspace.scratch("kits").join(format!("{}.json", lab.name()));
+        let state = state(workspace, lab)?;
+        let known = std::fs::read(&kept).ok().and_then(|bytes| serde_json::from_slice::<(String, Self)>(&bytes).ok());
+        if let Some((_, kit)) = known.filter(|(of, kit)| *of == state && kit.is_there()) {
+            return Ok(kit);
+        }
+        let kit = Self::build_reference(workspace, lab)?;
+        let text = serde_json::to_vec(&(state, &kit))?;
+        let made = kept.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written = made.and_then(|()| std::fs::write(kept.with_extension("unfinished"), text));
+        // Only the next run takes longer without it.
+        let _not_ours_to_write = written.and_then(|()| std::fs::rename(kept.with_extension("unfinished"), &kept));
+        Ok(kit)
+    }
+
+    fn is_there(&self) -> bool {
+        self.externs.iter().chain(&self.dev_externs).all(|(_, path)| path.exists()) && self.rustc.exists()
+    }
+
+    fn build_reference(workspace: &Workspace, lab: &Lab) -> Result<Self> {
         let metadata = metadata(workspace)?;
         let package = packages(&metadata)
             .find(|package| package["name"] == lab.package.as_str())
@@ -92,11 +114,11 @@ impl Kit {
         self.rustc.ancestors().nth(2).map(Path::to_owned).into_iter().collect()
     }
 
-    /// Builds the crate in `folder` (its `src/`) into `out`.
+    /// Builds the crate in `folder` (its `src/`) into `out`, with the test programs that `wanted` picks.
     ///
     /// # Errors
     /// [`DoesNotCompile`], or what keeps the compiler from running.
-    pub fn build(&self, folder: &Path, out: &Path) -> Result<Built> {
+    pub fn build(&self, folder: &Path, out: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Built> {
         std::fs::create_dir_all(out).with_context(|| format!("make `{}`", out.display()))?;
         let mut externs = self.externs.clone();
         let mut warnings = String::new();
@@ -114,7 +136,7 @@ impl Kit {
         }
         externs.extend(self.dev_externs.iter().cloned());
         let mut tests = BTreeMap::new();
-        for (name, source) in &self.tests {
+        for (name, source) in self.tests.iter().filter(|(name, _)| wanted(name)) {
             let path = out.join(format!("test-{name}"));
             self.compile(name, source, "bin", &path, &externs, &environment)?;
             tests.insert(name.clone(), path);
@@ -143,6 +165,29 @@ impl Kit {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(said) } else { Err(DoesNotCompile(said).into()) }
     }
+}
+
+/// Of all that a build of the reference depends on: names and times.
+fn state(workspace: &Workspace, lab: &Lab) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    let tests: Vec<&str> = lab.checks().map(|(_, check)| check.test.as_str()).collect();
+    hasher.write(format!("{tests:?} {:?}", std::env::var_os("RUSTFLAGS")).as_bytes());
+    let mut files: Vec<PathBuf> =
+        ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"].iter().map(|name| workspace.root.join(name)).collect();
+    for entry in std::fs::read_dir(&workspace.root)?.flatten().map(|entry| entry.path()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "crates" || name == "final" || name.starts_with("step0") {
+            files
+                .extend(files_below(&entry)?.into_iter().filter(|path| !path.to_string_lossy().ends_with(".snap.new")));
+        }
+    }
+    files.sort();
+    for file in files {
+        hasher.write(file.as_os_str().as_encoded_bytes());
+        let modified = std::fs::metadata(&file)?.modified()?;
+        hasher.write(format!("{modified:?}").as_bytes());
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 fn named_targets<'t>(targets: &'t [Value], kind: &'static str) -> impl Iterator<Item = (String, PathBuf)> + 't {

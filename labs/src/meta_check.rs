@@ -11,6 +11,8 @@ use crate::starter::write_sources;
 use crate::workspace::Workspace;
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// One thing that was looked at.
@@ -24,6 +26,39 @@ pub struct Finding {
     pub problem: Option<String>,
     /// What it took.
     pub milliseconds: u128,
+}
+
+/// Looks at labs, one for each processor at once. False when something is not as it should be.
+///
+/// # Errors
+/// When a reference cannot be built.
+pub fn all(
+    workspace: &Workspace,
+    labs: &[Lab],
+    place: Place,
+    only: Option<&str>,
+    say: &(dyn Fn(&Finding) + Sync),
+) -> Result<bool> {
+    let (queue, good, error) = (Mutex::new(labs.iter()), AtomicBool::new(true), Mutex::new(None));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(lab) = next() {
+                    let result = self::lab(workspace, lab, place, only, &mut |finding| {
+                        good.fetch_and(finding.problem.is_none(), Ordering::Relaxed);
+                        say(finding);
+                    });
+                    if let Err(why) = result {
+                        *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                    }
+                }
+            });
+        }
+    });
+    let error = error.into_inner().unwrap_or_else(PoisonError::into_inner);
+    error.map_or(Ok(good.load(Ordering::Relaxed)), Err)
 }
 
 /// Looks at one lab; `say` gets each finding as it comes.
@@ -136,7 +171,7 @@ impl Walk<'_> {
     ) -> Result<Vec<Outcome>> {
         let folder = self.workspace.scratch("meta").join(self.lab.name());
         write_sources(self.workspace, self.lab, &folder, body)?;
-        let built = self.kit.build(&folder, &folder.join("built"));
+        let built = self.kit.build(&folder, &folder.join("built"), &|name| check::of_file(self.lab, name, wanted));
         let built = built.map_err(|error| match error.downcast::<DoesNotCompile>() {
             Ok(DoesNotCompile(said)) => anyhow::anyhow!("it does not compile:\n{said}"),
             Err(error) => error,

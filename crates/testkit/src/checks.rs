@@ -15,6 +15,9 @@ pub const NAMES: &str = "TESTKIT_CHECKS";
 /// The variable that says where: `machine` for a machine with a kernel of its own; else in fake hosts on this one.
 pub const WHERE: &str = "TESTKIT_WHERE";
 
+/// The variable with the most seconds that a test may take: what is looked at may hang.
+pub const SECONDS: &str = "TESTKIT_SECONDS";
+
 /// How a test ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {

@@ -37,7 +37,7 @@ mod runner;
 mod wait;
 
 pub use cgroups::sweep_stale;
-pub use checks::{Check, NAMES as CHECKS, WHERE};
+pub use checks::{Check, NAMES as CHECKS, SECONDS, WHERE};
 pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;

@@ -134,6 +134,12 @@ fn or_skipped(trial: Trial, missing: Option<String>) -> Trial {
 }
 
 pub(crate) fn time_limit(needs: &[Need]) -> Duration {
+    let most = std::env::var(checks::SECONDS).ok().and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let limit = declared_limit(needs);
+    most.map_or(limit, |most| most.min(limit))
+}
+
+fn declared_limit(needs: &[Need]) -> Duration {
     needs.iter().find_map(|need| if let Need::Time(limit) = need { Some(*limit) } else { None }).unwrap_or(TIME_LIMIT)
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Machine, init};
 use crate::Test;
+use crate::checks::SECONDS;
 use crate::host::Host;
 use crate::runner::{lacks_sandbox, myself, nonce, run_in_fake_host, time_limit};
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ pub(crate) fn run(tests: &[(&str, Duration)]) -> Results {
     let nonce = nonce();
     let names: Vec<&str> = tests.iter().map(|(name, _)| *name).collect();
     let limit = BOOT + tests.iter().map(|(_, limit)| *limit).sum::<Duration>();
-    let environment = [(NAMES, names.join(",")), (NONCE, nonce.clone())];
+    let seconds = std::env::var(SECONDS).unwrap_or_default();
+    let environment = [(NAMES, names.join(",")), (NONCE, nonce.clone()), (SECONDS, seconds)];
     let (ended, console) = match lacks_sandbox() {
         None => run_in_fake_host("machine", &environment, limit),
         // Where user namespaces are forbidden the machine itself is the sandbox.
@@ -72,7 +74,8 @@ fn boot_here(environment: &[(&str, String)]) -> (Result<(), String>, String) {
 }
 
 fn command(home: &std::path::Path, names: &str, nonce: &str) -> std::process::Command {
-    let environment = [("TESTKIT_STAGE", "machine"), (NAMES, names), (NONCE, nonce)];
+    let seconds = std::env::var(SECONDS).unwrap_or_default();
+    let environment = [("TESTKIT_STAGE", "machine"), (NAMES, names), (NONCE, nonce), (SECONDS, &seconds)];
     let program = std::fs::read_link("/proc/self/exe").expect("this program's path");
     Machine::default().command(home, &program, &environment)
 }
