@@ -96,7 +96,7 @@ fn kernel() -> Row {
 }
 
 fn namespaces() -> Row {
-    let root = nix::unistd::geteuid().is_root();
+    let root = lacking(&Need::Root).is_none();
     match lacks_sandbox() {
         None if root => row("namespaces", true, "as root", None),
         None => row("namespaces", true, "user namespaces are allowed", None),
@@ -164,7 +164,7 @@ fn program(name: &'static str, package: &'static str, why: &str) -> Row {
 }
 
 fn way(lab: &Lab) -> Way {
-    let (sandbox, root) = (lacks_sandbox().is_none(), nix::unistd::geteuid().is_root());
+    let (sandbox, root) = (lacks_sandbox().is_none(), lacking(&Need::Root).is_none());
     let machine = lacking(&testkit::machine::KERNEL).is_none();
     let (chosen, why) = match (lab.needs, sandbox, machine) {
         (_, _, true) if lab.place == Place::Machine => (Some(Place::Machine), "cgroup v2 is there"),

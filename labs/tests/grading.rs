@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LAB, MINUTES, UML, copy, lab, ok, root, run};
+use common::{LAB, MINUTES, STUDENT, UML, copy, lab, ok, root, run};
 use labs::catalogue::Lab;
 use labs::starter::write_sources;
 use labs::workspace::Workspace;
@@ -23,7 +23,7 @@ testkit::suite! {
 }
 
 fn workspace(host: &Host) -> Workspace {
-    Workspace { root: root(), mine: host.path("student") }
+    Workspace { root: root(), mine: STUDENT.into() }
 }
 
 /// What a submission has to get: all, nothing, or a failure of these checks among others.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LAB, MINUTES, UML, lab, ok, run};
+use common::{LAB, MINUTES, STUDENT, Students, UML, lab, ok, outside, run};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -42,6 +42,7 @@ fn on_terminal(host: &Host, arguments: &[&str]) -> (i32, String) {
 }
 
 fn a_learner_walks_through_lab_1(host: &Host) {
+    let _students = Students::new();
     let step = |arguments: &[&str], code: i32, words: &[&str]| {
         let (ended, text) = on_terminal(host, arguments);
         assert_eq!(ended, code, "{arguments:?}: {text}");
@@ -75,12 +76,13 @@ fn a_learner_walks_through_lab_1(host: &Host) {
     step(&["attack"], 0, &["read a file of the host by its path", "blocked", "works"]);
     step(&["diff"], 0, &[]);
     step(&["list"], 0, &["▸ 1 · A root of one's own", "10 of 10 checks", "2 · A process tree of one's own"]);
-    let progress = fs::read_to_string(host.path("student/progress.json")).unwrap();
+    let progress = fs::read_to_string(Path::new(STUDENT).join("progress.json")).unwrap();
     let progress: serde_json::Value = serde_json::from_str(&progress).unwrap();
     assert_eq!((&progress["current"], &progress["labs"]["1"]["hints"]["1"]), (&1.into(), &4.into()));
 }
 
 fn every_lab_is_red_then_green(host: &Host) {
+    let _students = Students::new();
     for number in 2..=8 {
         let number = number.to_string();
         ok(&mut lab(host, &["start", &number]));
@@ -93,16 +95,17 @@ fn every_lab_is_red_then_green(host: &Host) {
     }
 }
 
-fn change(host: &Host, file: &str, from: &str, to: &str) {
-    let path = host.path("student/step01").join(file);
+fn change(file: &str, from: &str, to: &str) {
+    let path = Path::new(STUDENT).join("step01").join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
 fn a_mistake_is_shown_with_what_was_expected(host: &Host) {
+    let _students = Students::new();
     ok(&mut lab(host, &["catch-up", "1"]));
-    change(host, "src/root.rs", "chdir(c\"/\").whilst(\"change into\", c\"/\")", "Ok(())");
+    change("src/root.rs", "chdir(c\"/\").whilst(\"change into\", c\"/\")", "Ok(())");
     let (code, text) = run(&mut lab(host, &["check"]));
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("✗ directory-is-the-root") && text.contains("expected  \"/\""), "{text}");
@@ -116,15 +119,17 @@ fn a_mistake_is_shown_with_what_was_expected(host: &Host) {
 }
 
 fn code_that_does_not_compile_is_shown_where_it_is(host: &Host) {
+    let _students = Students::new();
     ok(&mut lab(host, &["catch-up", "1"]));
-    change(host, "src/root.rs", "chdir(c\"/\")", "chdirr(c\"/\")");
+    change("src/root.rs", "chdir(c\"/\")", "chdirr(c\"/\")");
     let (code, text) = run(&mut lab(host, &["check"]));
     assert_eq!(code, 2, "{text}");
-    let path = host.path("student/step01/src/root.rs");
+    let path = Path::new(STUDENT).join("step01/src/root.rs");
     assert!(text.contains("cannot find function `chdirr`") && text.contains(path.to_str().unwrap()), "{text}");
 }
 
 fn a_save_is_noticed(host: &Host) {
+    let _students = Students::new();
     for way in [&[][..], &["--poll"]] {
         ok(&mut lab(host, &["reset", "1"]));
         let said = host.path("watched");
@@ -150,13 +155,14 @@ fn until_seconds(seconds: u64, condition: impl Fn() -> bool) {
 /// `lab check 1` behind `unshare`: files belong to root still, and the rights are those of an ordinary user.
 fn behind(host: &Host, script: &str) -> Command {
     ok(&mut lab(host, &["catch-up", "1"]));
-    let mut command = Command::new("unshare");
+    let mut command = outside("unshare");
     command.args(["--user", "--map-root-user", "sh", "-c", script]).env("TMPDIR", host.folder("tmp"));
-    command.env("LAB", LAB).env("STUDENT", host.path("student"));
+    command.env("LAB", LAB).env("STUDENT", STUDENT);
     command
 }
 
 fn without_root_the_machine_runs_what_needs_it(host: &Host) {
+    let _students = Students::new();
     let text = ok(&mut behind(host, "exec $LAB --dir $STUDENT check 1"));
     assert!(text.contains("✓ exit-status") && text.contains("3 points (in the machine)"), "{text}");
 }
@@ -164,6 +170,7 @@ fn without_root_the_machine_runs_what_needs_it(host: &Host) {
 const FORBID: &str = "echo 1 > /proc/sys/user/max_user_namespaces && exec unshare --user --map-user=1000";
 
 fn where_user_namespaces_are_forbidden_the_machine_runs_all(host: &Host) {
+    let _students = Students::new();
     let text = ok(&mut behind(host, &format!("{FORBID} $LAB --dir $STUDENT check 1 --where machine")));
     assert!(text.contains("15 of 15 points") && text.contains("2 points (in the machine)"), "{text}");
     let (_, text) = run(&mut behind(host, &format!("{FORBID} $LAB --dir $STUDENT doctor")));
@@ -174,6 +181,7 @@ fn where_user_namespaces_are_forbidden_the_machine_runs_all(host: &Host) {
 }
 
 fn without_the_machine_the_rest_runs(host: &Host) {
+    let _students = Students::new();
     let programs = host.folder("programs");
     let everything = format!("ln -s /usr/bin/* /usr/sbin/* {0} 2>/dev/null; rm -f {0}/linux.uml", programs.display());
     Command::new("sh").args(["-c", &everything]).status().unwrap();
@@ -194,6 +202,7 @@ fn without_the_machine_the_rest_runs(host: &Host) {
 
 /// The leak check after this test looks for processes, mounts, links, rules and files; here for cgroups.
 fn killed_checks_leave_nothing(host: &Host) {
+    let _students = Students::new();
     ok(&mut lab(host, &["catch-up", "1"]));
     ok(&mut lab(host, &["check"]));
     let mut random = [0; 12];
@@ -204,7 +213,7 @@ fn killed_checks_leave_nothing(host: &Host) {
         kill(Pid::from_raw(check.id().try_into().unwrap()), Signal::SIGKILL).unwrap();
         check.wait().unwrap();
     }
-    let tests = host.path("student/.built");
+    let tests = Path::new(STUDENT).join(".built");
     until("the tests have ended with their check", || (processes_below(&tests) == 0).then_some(()));
     // `cleanup` would also remove what was built for others here.
     ok(&mut lab(host, &["check"]));
@@ -218,6 +227,7 @@ fn processes_below(folder: &Path) -> usize {
 }
 
 fn reset_keeps_the_old_crate_and_errors_say_what_to_do(host: &Host) {
+    let _students = Students::new();
     let (code, text) = run(&mut lab(host, &["check"]));
     assert!(code == 2 && text.contains("which lab? Begin with `cargo lab start 1`"), "{text}");
     let (code, text) = run(&mut lab(host, &["check", "2"]));
@@ -225,10 +235,10 @@ fn reset_keeps_the_old_crate_and_errors_say_what_to_do(host: &Host) {
     let (code, text) = run(&mut lab(host, &["start", "9"]));
     assert!(code == 2 && text.contains("there is no lab 9: they are 1 to 8"), "{text}");
     ok(&mut lab(host, &["start", "1"]));
-    change(host, "src/root.rs", "use nix", "// mine\nuse nix");
+    change("src/root.rs", "use nix", "// mine\nuse nix");
     let (code, text) = run(&mut lab(host, &["start", "1"]));
     assert!(code == 2 && text.contains("`cargo lab reset 1` begins again"), "{text}");
     ok(&mut lab(host, &["reset"]));
-    let text = |folder: &str| fs::read_to_string(host.path("student").join(folder).join("src/root.rs")).unwrap();
+    let text = |folder: &str| fs::read_to_string(Path::new(STUDENT).join(folder).join("src/root.rs")).unwrap();
     assert!(text("step01.old1").contains("// mine") && !text("step01").contains("// mine"));
 }

@@ -7,6 +7,7 @@
     reason = "each test program uses some of it, and fails by panicking"
 )]
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -16,10 +17,38 @@ pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
 pub const UML: Need = Need::Program("linux.uml", "user-mode-linux");
 pub const MINUTES: Need = Need::Time(Duration::from_secs(600));
 
-/// `lab` with a student's folder of the fake host.
+/// `program` without what the runner of this test has told it.
+pub fn outside(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TESTKIT_")) {
+        command.env_remove(name);
+    }
+    command.env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// A file system for students: below `/run`, where the fake host is at home, the fake hosts of the checks would cover it.
+pub struct Students;
+
+pub const STUDENT: &str = "/mnt/student";
+
+impl Students {
+    pub fn new() -> Self {
+        mount(Some("students"), "/mnt", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        Self
+    }
+}
+
+impl Drop for Students {
+    fn drop(&mut self) {
+        let _what_fails_is_the_test = umount2("/mnt", MntFlags::MNT_DETACH);
+    }
+}
+
+/// `lab` with a student's folder.
 pub fn lab(host: &Host, arguments: &[&str]) -> Command {
-    let mut command = Command::new(LAB);
-    command.arg("--dir").arg(host.path("student")).args(arguments).env("TMPDIR", host.folder("tmp"));
+    let mut command = outside(LAB);
+    command.arg("--dir").arg(STUDENT).args(arguments).env("TMPDIR", host.folder("tmp"));
     command
 }
 
