@@ -147,6 +147,11 @@ pub fn run(
         outcomes.iter().filter(|outcome| outcome.passed == Some(false)).map(|outcome| outcome.id.clone()).collect();
     for (outcome, (_, check)) in outcomes.iter_mut().zip(&chosen) {
         outcome.waits_for = check.parents.iter().filter(|parent| failed.contains(parent)).cloned().collect();
+        // What fails in any case cannot pass for the right reason.
+        if !outcome.waits_for.is_empty() && outcome.passed == Some(true) {
+            outcome.passed = Some(false);
+            outcome.message = format!("it says nothing as long as this fails: {}", outcome.waits_for.join(", "));
+        }
     }
     outcomes.extend(no_trace(&outcomes));
     Ok(outcomes)

@@ -276,7 +276,7 @@ fn become_host() -> ExitCode {
     }
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("mounts private");
-    mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a /run of its own");
+    mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755,size=2g")).expect("a /run of its own");
     let status = myself("init").status().expect("PID 1 of the fake host");
     exit_like(status)
 }

@@ -124,9 +124,7 @@ fn give_up_root(order: &Order) -> Result<()> {
 }
 
 fn limit() -> Result<()> {
-    for (resource, most) in
-        [(Resource::RLIMIT_NPROC, 400), (Resource::RLIMIT_FSIZE, 512 << 20), (Resource::RLIMIT_CORE, 0)]
-    {
+    for (resource, most) in [(Resource::RLIMIT_NPROC, 400), (Resource::RLIMIT_CORE, 0)] {
         setrlimit(resource, most, most).with_context(|| format!("limit {resource:?}"))?;
     }
     Ok(())

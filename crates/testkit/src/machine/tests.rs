@@ -90,7 +90,11 @@ pub(crate) fn boot(host: &Host) -> ExitCode {
     }
     // Switched off, the kernel ends with 0; what a test said is in its line.
     let status = machine.wait().expect("the machine's end");
-    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if status.success() {
+        return ExitCode::SUCCESS;
+    }
+    println!("linux.uml: {status}");
+    ExitCode::FAILURE
 }
 
 /// Stage 2, PID 1 in the machine.
