@@ -56,6 +56,19 @@ pub struct Outcome {
     pub waits_for: Vec<String>,
 }
 
+/// A student's crate, and what it is built with.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
+    /// What it stands on.
+    pub kit: &'a Kit,
+    /// The folder with its `src/`.
+    pub mine: &'a Path,
+    /// A folder to build in.
+    pub scratch: &'a Path,
+}
+
 /// Looks at a student's crate: each task by itself, with the solution in the holes of the others that are not filled yet. A task with
 /// an empty hole fails without being run.
 ///
@@ -63,14 +76,12 @@ pub struct Outcome {
 /// [`crate::kit::DoesNotCompile`], or when nothing can be built or run.
 pub fn assess(
     workspace: &Workspace,
-    lab: &Lab,
-    kit: &Kit,
-    mine: &Path,
-    scratch: &Path,
+    subject: Subject<'_>,
     place: Place,
     wanted: &dyn Fn(&Task, &Check) -> bool,
     wrap: &dyn Fn(Command) -> Command,
 ) -> Result<Vec<Outcome>> {
+    let Subject { lab, kit, mine, scratch } = subject;
     let whole = scratch.join("whole");
     let _none_there = std::fs::remove_dir_all(&whole);
     let unfilled = starter::complete(workspace, lab, mine, &whole)?;

@@ -320,7 +320,8 @@ fn outcomes(workspace: &Workspace, lab: &Lab, place: Place, task: Option<u8>) ->
     let wanted = |of: &Task, check: &Check| !check.hidden && task.is_none_or(|task| task == of.number);
     let scratch = workspace.mine.join(".built").join(lab.name());
     let kit = Kit::prepare(workspace, lab)?;
-    check::assess(workspace, lab, &kit, &mine, &scratch, place, &wanted, &|command| command)
+    let subject = check::Subject { lab, kit: &kit, mine: &mine, scratch: &scratch };
+    check::assess(workspace, subject, place, &wanted, &|command| command)
 }
 
 fn doctor(workspace: &Workspace, json: bool) -> Result<bool> {

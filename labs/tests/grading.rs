@@ -22,7 +22,7 @@ testkit::suite! {
     what_cannot_run_here_is_no_zero: [Need::Root, BUSYBOX, MINUTES],
 }
 
-fn workspace(host: &Host) -> Workspace {
+fn workspace() -> Workspace {
     Workspace { root: root(), mine: STUDENT.into() }
 }
 
@@ -43,7 +43,7 @@ struct Class<'h> {
 
 impl<'h> Class<'h> {
     fn new(host: &'h Host) -> Self {
-        let lab = Lab::load(&workspace(host), 1).unwrap();
+        let lab = Lab::load(&workspace(), 1).unwrap();
         Self { host, folder: host.folder("class"), lab, expected: BTreeMap::new() }
     }
 
@@ -54,7 +54,7 @@ impl<'h> Class<'h> {
     /// The solution, with changes to its files.
     fn add(&mut self, name: &str, expected: Expected, change: impl FnOnce(&Path)) {
         let folder = self.folder.join(name);
-        write_sources(&workspace(self.host), &self.lab, &folder, &|_| None).unwrap();
+        write_sources(&workspace(), &self.lab, &folder, &|_| None).unwrap();
         change(&folder);
         self.expected.insert(name.to_owned(), expected);
     }
@@ -64,19 +64,19 @@ impl<'h> Class<'h> {
         for wrong in &lab.wrongs {
             let folder = self.folder.join(&wrong.name);
             let body = |hole: &labs::holes::Hole| (hole.name == wrong.hole).then(|| wrong.body_for(hole));
-            write_sources(&workspace(self.host), &lab, &folder, &body).unwrap();
+            write_sources(&workspace(), &lab, &folder, &body).unwrap();
             self.expected.insert(wrong.name.clone(), Expected::Fails(wrong.caught_by.clone()));
         }
         for task in &lab.tasks {
             // Only this task done: its points, and that nothing stays.
             let folder = self.folder.join(format!("only-task-{}", task.number));
             let body = |hole: &labs::holes::Hole| (hole.task != task.number).then(|| lab.placeholder(hole));
-            write_sources(&workspace(self.host), &lab, &folder, &body).unwrap();
+            write_sources(&workspace(), &lab, &folder, &body).unwrap();
             let points = task.checks.iter().map(|check| u64::from(check.points)).sum::<u64>() + 1;
             self.expected.insert(format!("only-task-{}", task.number), Expected::Points(points));
         }
         let starter = self.folder.join("starter");
-        write_sources(&workspace(self.host), &lab, &starter, &|hole| Some(lab.placeholder(hole))).unwrap();
+        write_sources(&workspace(), &lab, &starter, &|hole| Some(lab.placeholder(hole))).unwrap();
         self.expected.insert("starter".into(), Expected::Points(0));
     }
 
@@ -152,7 +152,7 @@ impl<'h> Class<'h> {
     }
 
     fn grade(&self, more: &[&str]) -> Command {
-        let mut command = lab(self.host, &["--json", "grade", "--lab", "1", "--time-limit", "100"]);
+        let mut command = lab(self.host, &["--json", "grade", "--lab", "1", "--time-limit", "170"]);
         command.args(more).arg(&self.folder).arg("--out").arg(self.host.path("graded"));
         command
     }
@@ -217,7 +217,7 @@ fn thirty_submissions_get_their_points_and_leave_nothing(host: &Host) {
     for (kind, path) in ["--csv", "--html", "--junit"].iter().zip(&exports) {
         command.arg(kind).arg(path);
     }
-    let result = ok(command.arg("--github").arg(host.path("github")));
+    let (_, result) = run(command.arg("--github").arg(host.path("github")));
     eprintln!("{} submissions in {:?}", class.expected.len(), begin.elapsed());
     class.expected.insert("absent".into(), Expected::Refused("nothing handed in"));
     class.assert_expected(&result);
@@ -236,7 +236,7 @@ fn killed_and_resumed_it_gives_the_same(host: &Host) {
     for wrong in lab.wrongs.iter().take(3) {
         let folder = class.folder.join(&wrong.name);
         let body = |hole: &labs::holes::Hole| (hole.name == wrong.hole).then(|| wrong.body_for(hole));
-        write_sources(&workspace(host), &lab, &folder, &body).unwrap();
+        write_sources(&workspace(), &lab, &folder, &body).unwrap();
         class.expected.insert(wrong.name.clone(), Expected::Fails(wrong.caught_by.clone()));
     }
     let mut first = class.grade(&[]).stdout(Stdio::null()).spawn().unwrap();

@@ -173,7 +173,7 @@ fn load(ring: &Ring<'_>) -> String {
         let output = ring.host.run(ring.host.command("/usr/bin/busybox").args(["sha256sum", name]).current_dir(&image));
         format!("sha256:{}", output.stdout.split(' ').next().unwrap_or_default())
     };
-    let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let architecture = sys::arch::OCI_ARCHITECTURE;
     let diff_ids = [digest("1.tar"), digest("2.tar")];
     let config = serde_json::json!({ "architecture": architecture, "os": "linux", "config": {}, "rootfs": { "type": "layers", "diff_ids": diff_ids } });
     let manifest =

@@ -242,7 +242,7 @@ impl Class<'_> {
             needs,
             nonce: nonce.clone(),
         };
-        let mut command = cell::command()?;
+        let mut command = cell::command();
         let mut child = command.process_group(0).current_dir(&self.workspace.root).spawn().context("start the cell")?;
         serde_json::to_writer(child.stdin.take().context("a pipe")?, &order)?;
         let streams = [read(child.stdout.take()), read(child.stderr.take())];

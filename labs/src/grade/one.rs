@@ -29,7 +29,10 @@ pub(super) fn grade(
     let Some(mine) = crate_in(&folder, &lab.name()) else {
         return Ok(Report::Refused("there is no `src/` with a `main.rs` or `lib.rs` in it".to_owned()));
     };
-    let result = check::assess(workspace, &lab, &order.kit, &mine, home, order.place, &|_, _| true, wrap);
+    let result = {
+        let subject = check::Subject { lab: &lab, kit: &order.kit, mine: &mine, scratch: home };
+        check::assess(workspace, subject, order.place, &|_, _| true, wrap)
+    };
     match result {
         Ok(outcomes) => Ok(Report::Checked(outcomes)),
         Err(error) => match error.downcast::<DoesNotCompile>() {
