@@ -209,9 +209,11 @@ impl Class<'_> {
             return known;
         }
         let begin = Instant::now();
-        let mut grade = self
-            .in_cell(name, path)
-            .unwrap_or_else(|error| Grade { broken: Some(format!("{error:#}")), ..Grade::default() });
+        let mut grade = self.try_once(name, path);
+        if grade.broken.is_some() {
+            // Perhaps something else took what it needed.
+            grade = self.try_once(name, path);
+        }
         grade.name = name.to_owned();
         grade.fingerprint = fingerprint;
         grade.milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -222,6 +224,11 @@ impl Class<'_> {
             grade.broken = Some(format!("keep the result in `{}`: {error}", kept.display()));
         }
         grade
+    }
+
+    fn try_once(&self, name: &str, path: &Path) -> Grade {
+        let broken = |error| Grade { broken: Some(format!("{error:#}")), ..Grade::default() };
+        self.in_cell(name, path).unwrap_or_else(broken)
     }
 
     fn in_cell(&self, name: &str, path: &Path) -> Result<Grade> {

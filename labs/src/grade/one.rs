@@ -36,6 +36,10 @@ pub(super) fn grade(
     match result {
         Ok(outcomes) => Ok(Report::Checked(outcomes)),
         Err(error) => match error.downcast::<DoesNotCompile>() {
+            // The grader's user has no processes left: another submission of an ordinary user's grader holds them.
+            Ok(DoesNotCompile(said)) if said.contains("Resource temporarily unavailable") => {
+                anyhow::bail!("the compiler could not start a thread (EAGAIN)")
+            }
             Ok(DoesNotCompile(said)) => {
                 Ok(Report::Refused(format!("it does not compile\n{}", said.chars().take(20_000).collect::<String>())))
             }
