@@ -1,9 +1,12 @@
 //! What killed processes left behind, and containers whose record and reality disagree.
 
+use crate::cgroup;
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::network;
+use crate::reclaim::{gone, put_to_rest, reclaim_with_volumes};
 use crate::trash::{finish, forgotten};
+use crate::volumes::Volumes;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -14,6 +17,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use step04_net_bridge::Lease;
 use step07_images::Store;
 
 /// One thing that should not be there, or not so.
@@ -25,8 +29,10 @@ pub enum Finding {
     Mount { path: PathBuf },
     HalfMade { id: String },
     Trash { path: PathBuf },
+    Volume { path: PathBuf },
     NotRemoved { id: String, name: String },
     Abandoned { id: String, name: String },
+    Address { network: String, id: String },
     StaleName { name: String, id: String },
     Store { what: String },
 }
@@ -41,12 +47,16 @@ impl Finding {
             }
             Self::Mount { path } => format!("`{}` is still mounted", path.display()),
             Self::Trash { path } => format!("`{}` was thrown away and is not removed", path.display()),
+            Self::Volume { path } => format!("`{}` is a volume that is half-made or half-removed", path.display()),
             Self::HalfMade { id } => format!("container {} is half-made", short(id)),
             Self::NotRemoved { id, name } => {
                 format!("container {} ({name}) has ended and was to be removed then", short(id))
             }
             Self::Abandoned { id, name } => {
                 format!("container {} ({name}): its supervisor died without a word about its end", short(id))
+            }
+            Self::Address { network, id } => {
+                format!("container {} has an address in the network `{network}` and is not there", short(id))
             }
             Self::StaleName { name, id } => {
                 format!("the name `{name}` leads to container {}, which is not there", short(id))
@@ -69,7 +79,10 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(mounts(dirs));
     findings.extend(containers(dirs)?);
     findings.extend(names(dirs)?);
+    findings.extend(addresses(dirs)?);
     findings.extend(forgotten(dirs)?.into_iter().map(|path| Finding::Trash { path }));
+    let volumes = Volumes::new(dirs).leftovers().context("cannot look through the volumes")?;
+    findings.extend(volumes.into_iter().map(|path| Finding::Volume { path }));
     let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
     Ok(findings)
@@ -84,12 +97,14 @@ fn of_container(dirs: &Dirs, id: String) -> Option<Finding> {
     if Lock::of_the_dead(dirs, &id).is_err() {
         return None;
     }
-    let Some(Container { record, status }) = Container::read(dirs, &id) else { return Some(Finding::HalfMade { id }) };
+    let Some(Container { record, status, .. }) = Container::read(dirs, &id) else {
+        return Some(Finding::HalfMade { id });
+    };
     let name = record.name;
     match status {
         _ if record.auto_remove => Some(Finding::NotRemoved { id, name }),
         Status::Exited(_) if !dirs.live(&id).exists() => None,
-        Status::Created | Status::Starting | Status::Running(_) => None,
+        Status::Created | Status::Starting | Status::Running(_) | Status::Restarting(_) => None,
         Status::Exited(_) | Status::Abandoned(_) => Some(Finding::Abandoned { id, name }),
     }
 }
@@ -101,6 +116,17 @@ fn names(dirs: &Dirs) -> Result<Vec<Finding>> {
         (!there).then_some(Finding::StaleName { name, id })
     });
     Ok(targets.collect())
+}
+
+fn addresses(dirs: &Dirs) -> Result<Vec<Finding>> {
+    let Some(networks) = network::alive_if_any(dirs) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for network in networks.all()? {
+        let gone = |lease: &Lease| !dirs.container(&lease.id).exists() && !dirs.live(&lease.id).exists();
+        let leases = networks.leases(&network.name)?.all()?.into_iter().filter(gone);
+        found.extend(leases.map(|lease| Finding::Address { network: network.name.clone(), id: lease.id }));
+    }
+    Ok(found)
 }
 
 /// Processes that live on an overlay of ours, by their own table of mounts, and whose supervisor is dead.
@@ -156,8 +182,10 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
         Finding::Process { host_pid, id } => kill_and_wait(dirs, *host_pid, id),
         Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
         Finding::Trash { path } => finish(dirs, path).context("empty the trash"),
+        Finding::Volume { path } => fs::remove_dir_all(path).or_else(gone).context("remove what is left of the volume"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
+        Finding::Address { id, .. } => network::forget(dirs, id),
         Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),
         Finding::Store { .. } => Ok(()),
     }
@@ -172,6 +200,8 @@ fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
         return Ok(());
     }
     let _ended_already = sys::process::pidfd_send(&process, SIGKILL);
+    // Who is paused would not take it.
+    cgroup::thaw(&dirs.live(id), id)?;
     // A pidfd becomes readable when its process has ended.
     poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 5000u16)?;
     Ok(())
@@ -179,7 +209,7 @@ fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
 
 fn remove_dead(dirs: &Dirs, id: &str) -> Result<()> {
     match Lock::of_the_dead(dirs, id) {
-        Ok(lock) => reclaim(dirs, id, lock),
+        Ok(lock) => reclaim_with_volumes(dirs, id, lock),
         Err(Alive) => Ok(()),
     }
 }
@@ -191,8 +221,14 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     if record.exit.is_none() {
         let state = State::read(dirs, id);
         state.as_ref().map(|state| state.signal(SIGKILL)).transpose()?;
-        let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
+        let exit = Exit {
+            code: 255,
+            started: state.map(|state| state.started),
+            finished: Timestamp::now(),
+            oom_killed: false,
+        };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }
+    network::forget(dirs, id)?;
     lock.map_or(Ok(()), |lock| put_to_rest(dirs, id, lock))
 }

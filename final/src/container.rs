@@ -1,9 +1,12 @@
 //! A container on the disk: its record, what lives of it, its lock and its name.
 
 use crate::dirs::Dirs;
+use crate::monitor::health::Health;
 use crate::names;
 use crate::network::Networking;
 use crate::report::Refusal;
+use crate::upkeep::Upkeep;
+use crate::volumes::MountPoint;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -11,8 +14,10 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -43,12 +48,54 @@ pub struct Record {
     pub networking: Networking,
     /// What the image and the arguments come to.
     pub spec: Spec,
+    /// The words about privileges that the specification does not show any more.
+    #[serde(default)]
+    pub security: Option<AskedPrivileges>,
     /// The signal that asks its program to end, by name or number; the image may name one.
     pub stop_signal: Option<String>,
     /// When its program last began; `None` for one that never did.
     pub started: Option<Timestamp>,
     /// How it ended, once it has.
     pub exit: Option<Exit>,
+    /// What is done for it while it lives.
+    #[serde(default)]
+    pub upkeep: Upkeep,
+    /// What was asked for, where the specification only has what came of it.
+    #[serde(default)]
+    pub asked: Asked,
+    /// Its volumes, and what of the host is bound into it.
+    #[serde(default)]
+    pub mounts: Vec<MountPoint>,
+}
+
+/// What was asked for with a container, for `ps`, `inspect` and `commit`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// The image's labels and its own.
+    pub labels: BTreeMap<String, String>,
+    /// The entrypoint of the image or of `--entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// The image's command or the given one.
+    pub cmd: Option<Vec<String>>,
+    /// The user in the words of the image or of `-u`.
+    pub user: String,
+    /// The destinations of the volumes that the image or `-v` asks for.
+    pub volumes: Vec<String>,
+    /// The containers whose volumes it shares.
+    pub volumes_from: Vec<String>,
+}
+
+/// What was asked for about privileges, in docker's words, for `inspect`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AskedPrivileges {
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `--security-opt`.
+    pub options: Vec<String>,
 }
 
 /// How a container ended.
@@ -60,6 +107,9 @@ pub struct Exit {
     pub started: Option<Timestamp>,
     /// When it ended, or was found dead.
     pub finished: Timestamp,
+    /// Whether the kernel ended one of its processes for want of memory.
+    #[serde(default)]
+    pub oom_killed: bool,
 }
 
 /// What lives of a running container: `RUN/containers/<id>/state.json`.
@@ -71,6 +121,9 @@ pub struct State {
     pub start_time: u64,
     /// When its program began.
     pub started: Timestamp,
+    /// Whether all its processes are stopped (`pause`).
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// What a container is doing, by what the lock and the files say.
@@ -82,6 +135,8 @@ pub enum Status {
     Starting,
     /// Its supervisor lives, and so does the program.
     Running(State),
+    /// It has ended, and its monitor is about to start it again.
+    Restarting(Exit),
     /// It has ended.
     Exited(Exit),
     /// Its supervisor is dead and has not said how the program ended.
@@ -95,6 +150,23 @@ pub struct Container {
     pub record: Record,
     /// What it is doing.
     pub status: Status,
+    /// What its health checks have found, while it runs and has some.
+    pub health: Option<Health>,
+}
+
+impl Status {
+    /// docker's word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created | Self::Starting => "created",
+            Self::Running(state) if state.paused => "paused",
+            Self::Running(_) => "running",
+            Self::Restarting(_) => "restarting",
+            Self::Exited(_) => "exited",
+            Self::Abandoned(_) => "dead",
+        }
+    }
 }
 
 impl Record {
@@ -102,6 +174,21 @@ impl Record {
     #[must_use]
     pub fn command(&self) -> Vec<String> {
         self.spec.process().as_ref().and_then(|process| process.args().clone()).unwrap_or_default()
+    }
+
+    /// Whether its program has a terminal.
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        self.spec.process().as_ref().and_then(oci_spec::runtime::Process::terminal).unwrap_or(false)
+    }
+
+    /// The record without what only a start needs: the specification is most of it.
+    #[must_use]
+    pub(crate) fn for_events(&self) -> Self {
+        let mut spec = Spec::default();
+        spec.set_annotations(self.spec.annotations().clone());
+        spec.set_process(None).set_mounts(None).set_linux(None);
+        Self { spec, layers: Vec::new(), ..self.clone() }
     }
 
     /// Reads the record of `id`; `None` when there is none or it is half-written.
@@ -133,6 +220,8 @@ impl Record {
             File::open(&path)?.sync_data().with_context(|| format!("sync `{}`", path.display()))?;
         }
         let live = Live { state: state.clone(), record: self.auto_remove.then_some(self) };
+        let _of_the_last_start =
+            if self.upkeep.restarts > 0 { fs::remove_file(dirs.live(&self.id).join(PAUSE)) } else { Ok(()) };
         write_new(&dirs.live(&self.id).join(STATE), &live, Sync::Later)
     }
 
@@ -166,20 +255,26 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
-        // What is on the disk may have got another name or network since this supervisor read it.
-        let on_disk = Self::read(dirs, &self.id);
-        let (name, networking) = on_disk
-            .map_or_else(|| (self.name.clone(), self.networking.clone()), |on_disk| (on_disk.name, on_disk.networking));
-        let ended = Self { name, networking, ..self.clone() };
+        // What is on the disk may have got another name, and other limits, since this supervisor read it.
+        let on_disk = Self::read(dirs, &self.id).unwrap_or_else(|| self.clone());
+        let mut upkeep = self.upkeep.clone();
+        upkeep.restart = on_disk.upkeep.restart;
+        let ended = Self { started: self.started, exit: self.exit.clone(), upkeep, ..on_disk };
         ended.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
     }
 }
 
 impl State {
+    /// Forgets what a supervisor that was killed wrote down of the last run. Under the container's lock.
+    pub(crate) fn forget(dirs: &Dirs, id: &str) {
+        let _none_is_as_good = fs::remove_file(dirs.live(id).join(STATE));
+    }
+
     /// Reads what lives of `id`; `None` when its program has not begun, or nothing of it lives.
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
-        Live::<Record>::read(dirs, id).map(|live| live.state)
+        let state = Live::<Record>::read(dirs, id)?.state;
+        Some(Self { paused: dirs.live(id).join(PAUSED).exists(), ..state })
     }
 
     /// Sends a signal to the first process of the container. SIGKILL ends all the others with it: the kernel ends a PID
@@ -188,16 +283,20 @@ impl State {
     /// # Errors
     /// pidfd_send_signal(2). A process that is gone, or a pid that is another process by now, is no error.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let pid = Pid::from_raw(self.host_pid);
-        let Ok(process) = sys::process::pidfd_open(pid) else { return Ok(()) };
-        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
-        if sys::process::start_time(pid).ok() != Some(self.start_time) {
-            return Ok(());
-        }
+        let Some(process) = self.open() else { return Ok(()) };
         match sys::process::pidfd_send(&process, signal) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(errno).with_context(|| format!("send signal {signal} to process {pid}")),
+            Err(errno) => Err(errno).with_context(|| format!("send signal {signal} to process {}", self.host_pid)),
         }
+    }
+
+    /// The first process of the container; `None` when it is gone, or its pid is another process by now.
+    #[must_use]
+    pub fn open(&self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(self.host_pid);
+        let process = sys::process::pidfd_open(pid).ok()?;
+        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
+        (sys::process::start_time(pid).ok() == Some(self.start_time)).then_some(process)
     }
 }
 
@@ -242,8 +341,41 @@ enum Sync {
     Later,
 }
 
+impl Exit {
+    /// How long the program ran.
+    #[must_use]
+    pub fn ran(&self) -> Option<std::time::Duration> {
+        self.finished.duration_since(self.started?).try_into().ok()
+    }
+
+    /// Says that the monitor is about to start the program again: `RUN/containers/<id>/restarting.json` in the place of the
+    /// state.
+    ///
+    /// # Errors
+    /// write(2).
+    pub(crate) fn write_pause(&self, dirs: &Dirs, id: &str) -> Result<()> {
+        let folder = dirs.live(id);
+        write_new(&folder.join(PAUSE), self, Sync::Later)?;
+        fs::remove_file(folder.join(STATE)).context("end the container's state")
+    }
+
+    fn read_pause(dirs: &Dirs, id: &str) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dirs.live(id).join(PAUSE)).ok()?).ok()
+    }
+}
+
+const PAUSE: &str = "restarting.json";
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+/// There as long as the container is paused. The kernel knows it too, but to ask it takes as long as all the rest of `ps`.
+pub(crate) const PAUSED: &str = "paused";
+
+/// Notes that the container is paused, or no longer.
+pub(crate) fn set_paused(dirs: &Dirs, id: &str, paused: bool) -> Result<()> {
+    let path = dirs.live(id).join(PAUSED);
+    let done = if paused { fs::write(&path, "") } else { fs::remove_file(&path).or_else(crate::reclaim::gone) };
+    done.with_context(|| format!("note in `{}` whether it is paused", path.display()))
+}
 
 /// Writes a file that was not there, by one write(2): whoever reads it before that reads nothing, which is no JSON.
 fn write_new(path: &Path, content: &impl Serialize, sync: Sync) -> Result<()> {
@@ -400,11 +532,16 @@ impl Container {
         let status = match (alive, state, record.exit.clone()) {
             (_, _, Some(exit)) => Status::Exited(exit),
             (Some(true), Some(state), None) => Status::Running(state),
-            (Some(true), None, None) => Status::Starting,
+            (Some(true), None, None) => match Exit::read_pause(dirs, id) {
+                Some(exit) => Status::Restarting(exit),
+                None => Status::Starting,
+            },
             (None, None, None) if record.started.is_none() => Status::Created,
             (_, state, None) => Status::Abandoned(state),
         };
-        Some(Self { record, status })
+        let is_checked = record.upkeep.health.is_some() && matches!(status, Status::Running(_));
+        let health = is_checked.then(|| Health::read(dirs, id)).flatten();
+        Some(Self { record, status, health })
     }
 
     /// All containers, the newest first.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 ///   images/  layers/  tmp/       step 7's store
 ///   containers/<id>/             container.json, diff/ (what was written), work/ (overlayfs's own)
 ///   names/<name>                 a link to the id
+///   volumes/<name>/              volume.json, _data/ (what is in it), users/<id> of the containers that mount it
 /// RUN   /run/tara, rootless $XDG_RUNTIME_DIR/tara
 ///   containers/<id>/             state.json, with the record of a `--rm`; the directory itself is locked (flock) as long
 ///                                as its supervisor lives
@@ -59,6 +60,12 @@ impl Dirs {
     #[must_use]
     pub fn log(&self, id: &str) -> PathBuf {
         self.container(id).join(format!("{id}-json.log"))
+    }
+
+    /// The folder of the volumes.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
     }
 
     /// The folder of all containers.

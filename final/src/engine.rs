@@ -1,16 +1,19 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, AskedPrivileges, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
+use crate::events::Notes;
 use crate::launch::{Launch, Supervision, launch};
-use crate::monitor::Log;
-use crate::network::{self, Begun, Mode, Networking, Plan};
-use crate::reclaim::{put_to_rest, reclaim};
+use crate::monitor::Monitor;
+use crate::network::{self, Begun, Networking, Plan};
+use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
-use crate::spec::{self, Arguments};
+use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
+use crate::upkeep::{HealthCheck, Upkeep};
+use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
@@ -18,11 +21,11 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
 use step06_capabilities::User;
@@ -36,9 +39,6 @@ pub struct Engine {
     store: Store,
     privilege: Privilege,
 }
-
-/// Says the id of a container whose program runs.
-pub(crate) type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// What `run` is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -59,6 +59,17 @@ pub struct RunRequest {
     pub init: bool,
     /// Whether standard input is passed on.
     pub interactive: bool,
+    /// What is done for it while it lives.
+    pub upkeep: Upkeep,
+    /// `--label`, on top of the image's.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// `-v` and `--mount`, as far as they ask for volumes.
+    #[serde(default)]
+    pub volumes: Vec<VolumeRequest>,
+    /// The containers whose volumes are mounted as well.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
     /// What its network is to be.
@@ -125,9 +136,8 @@ impl Engine {
         self.run_new(request, None)
     }
 
-    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor, which says the id when
-    /// the program runs.
-    pub(crate) fn run_new(&self, request: &RunRequest, say: Option<Say<'_>>) -> Result<u8> {
+    /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor.
+    pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
         let id = new_id()?;
@@ -136,14 +146,16 @@ impl Engine {
         let begun = self.plan(&id, None, &request.networking).begin_early();
         // A network that was begun is waited for when something fails: see [`Begun`].
         let started = self.image(&request.image).and_then(|image| {
-            let started = begun.and_then(|begun| self.make_and_start(request, &image, &id, begun, &signals, say));
+            let started = begun.and_then(|begun| {
+                self.make_and_start(request, &image, &id, begun, &lock, &signals, monitor.as_deref_mut())
+            });
             let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
             started.with_context(|| format!("cannot start container `{called}`"))
         });
         match started {
-            Ok(record) => self.end(&record, lock),
+            Ok(record) => self.end(record, lock, &signals, monitor),
             // What failed first is what the user has to know; what stays, `system check` names.
-            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+            Err(error) => Err(match reclaim_with_volumes(&self.dirs, &id, Some(lock)) {
                 Ok(()) => error,
                 Err(leftover) => error.context(format!("{leftover:#}")),
             }),
@@ -154,17 +166,28 @@ impl Engine {
         Plan { dirs: &self.dirs, id, name, networking }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "what a start needs and nobody owns")]
     fn make_and_start(
         &self,
         request: &RunRequest,
         image: &Image,
         id: &str,
         begun: Option<Begun>,
+        lock: &Lock,
         signals: &ForwardedSignals,
-        say: Option<Say<'_>>,
+        mut monitor: Option<&mut Monitor>,
     ) -> Result<Record> {
-        let (record, overlay) = self.make(request, image, id)?;
-        self.start_made(record, &overlay, begun, signals, say)
+        let (record, overlay) = match &mut monitor {
+            Some(monitor) => {
+                let made = self.make(&self.with_health_of(request, image), image, id)?;
+                monitor.prepare(&made.0, lock)?;
+                made
+            }
+            // Nobody is there to look after its health.
+            None => self.make(request, image, id)?,
+        };
+        let notes = Notes::default().and(&record, "create", &[]);
+        self.start_made(record, &overlay, begun, signals, monitor, notes)
     }
 
     /// Makes a container whose program does not run yet.
@@ -175,16 +198,29 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
-        match self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs)) {
-            Ok(()) => {
+        let request = &self.with_health_of(request, &image);
+        let written = self.make(request, &image, &id).and_then(|(record, _)| record.write(&self.dirs).map(|()| record));
+        match written {
+            Ok(record) => {
+                Notes::default().and(&record, "create", &[]).write(&self.dirs);
                 put_to_rest(&self.dirs, &id, lock)?;
                 Ok(id)
             }
             Err(error) => {
-                reclaim(&self.dirs, &id, Some(lock))?;
+                reclaim_with_volumes(&self.dirs, &id, Some(lock))?;
                 Err(error.context("cannot create the container"))
             }
         }
+    }
+
+    /// The image's health check where none was given.
+    fn with_health_of(&self, request: &RunRequest, image: &Image) -> RunRequest {
+        let mut request = request.clone();
+        // docker's field, which the OCI's types do not have.
+        let blob = self.dirs.root.join("images/blobs").join(image.id.to_string().replace(':', "/"));
+        let check = HealthCheck::of_image(&std::fs::read(blob).unwrap_or_default());
+        request.upkeep = request.upkeep.with_image(check);
+        request
     }
 
     /// Name, folders, overlay and record of a new container.
@@ -196,8 +232,27 @@ impl Engine {
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
         let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
-        let record = self.record(request, image, id, name, &overlay)?;
+        let mounts = self.attach_volumes(request, image, id, &overlay)?;
+        let record = self.record(request, image, id, name, mounts, &overlay)?;
         Ok((record, overlay))
+    }
+
+    /// Everything that is mounted besides what every container has; the image's volumes among it.
+    fn attach_volumes(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        overlay: &Overlay,
+    ) -> Result<Vec<MountPoint>> {
+        let of_image = image.config.config().as_ref().and_then(|config| config.volumes().clone()).unwrap_or_default();
+        let wanted = Wanted {
+            volumes: &request.volumes,
+            volumes_from: &request.volumes_from,
+            of_image: &of_image,
+            mounts: &request.mounts,
+        };
+        volumes::attach(&self.dirs, id, wanted, overlay.as_fd())
     }
 
     /// Starts the program of a container that is made and locked, and stays with it until its end, which is in the record
@@ -208,14 +263,16 @@ impl Engine {
         overlay: &Overlay,
         network: Option<Begun>,
         signals: &ForwardedSignals,
-        say: Option<Say<'_>>,
+        monitor: Option<&mut Monitor>,
+        notes: Notes,
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
+        network::share(&self.dirs, &mut record)?;
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
-        let (spec, id) = (record.spec.clone(), record.id.clone());
-        cgroup::remember(&self.dirs.live(&id), &spec)?;
+        let spec = record.spec.clone();
+        cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
             overlay,
@@ -224,18 +281,22 @@ impl Engine {
             interactive: record.interactive,
             privilege: self.privilege,
         };
-        let mut log = say.is_some().then(|| Log::open(&self.dirs.log(&id))).transpose()?;
-        let supervision = match (say, &mut log) {
-            (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
-            _ => Supervision::Foreground,
-        };
-        let status = launch(what, signals, supervision, |pid| {
+        let has_monitor = monitor.is_some();
+        let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);
+        let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
-            record.write_started(&self.dirs, &state)
+            record.write_started(&self.dirs, &state)?;
+            notes.and(&record, "start", &[]).write(&self.dirs);
+            Ok(())
         })?;
         network::release(&self.dirs, &record)?;
-        record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
-        if log.is_some() && record.auto_remove {
+        record.exit = Some(Exit {
+            code: code(ended.status)?,
+            started: record.started,
+            finished: Timestamp::now(),
+            oom_killed: ended.oom_killed,
+        });
+        if has_monitor && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
         Ok(record)
@@ -261,9 +322,17 @@ impl Engine {
         Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
     }
 
-    fn record(&self, request: &RunRequest, image: &Image, id: &str, name: String, overlay: &Overlay) -> Result<Record> {
+    fn record(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        name: String,
+        mounts: Vec<MountPoint>,
+        overlay: &Overlay,
+    ) -> Result<Record> {
         Ok(Record {
-            spec: self.spec(request, image, id, overlay)?,
+            spec: self.spec(request, image, id, &mounts, overlay)?,
             id: id.to_owned(),
             name,
             image: request.image.clone(),
@@ -274,24 +343,35 @@ impl Engine {
             init: request.init,
             interactive: request.interactive,
             networking: networking(request, image),
+            security: privileges(&request.arguments.security),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
+            upkeep: request.upkeep.clone(),
+            asked: asked(request, image),
+            mounts,
         })
     }
 
     /// The user is looked up in the container's own files, so the overlay comes before the specification.
-    fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
+    fn spec(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        mounts: &[MountPoint],
+        overlay: &Overlay,
+    ) -> Result<Spec> {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
         let mut user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
         user.add_groups(overlay.as_fd(), &request.arguments.security.groups)?;
         let mut arguments = request.arguments.clone();
         arguments.hostname = hostname(request, id);
-        arguments.mounts = self.mounts(request, id);
+        arguments.mounts = self.mounts(request, mounts, id);
         spec::build(&image.config, &arguments, &user, id, self.privilege.in_user_namespace)
     }
 
-    fn mounts(&self, request: &RunRequest, id: &str) -> Vec<Mount> {
+    fn mounts(&self, request: &RunRequest, points: &[MountPoint], id: &str) -> Vec<Mount> {
         let setting = Setting {
             in_user_namespace: self.privilege.in_user_namespace,
             has_tty_group: self.privilege.has_many_users,
@@ -301,6 +381,8 @@ impl Engine {
         let security = &request.arguments.security;
         let setting = Setting { shm_size: security.shm_size.unwrap_or(setting.shm_size), ..setting };
         let mut own = request.mounts.clone();
+        // The points begin with what was asked for as mounts.
+        own.extend(points.iter().skip(request.mounts.len()).map(MountPoint::mount));
         if self.privilege.in_user_namespace {
             own.extend(security.device_mounts());
         }
@@ -308,6 +390,9 @@ impl Engine {
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
+        if request.networking.ipc == network::Other::Host {
+            share_memory_with_the_host(&mut mounts);
+        }
         mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
         mounts.push(cgroup_mount());
         if security.privileged {
@@ -320,30 +405,55 @@ impl Engine {
         mounts
     }
 
-    /// After the end: `--rm` removes everything, else the record stays and says how it ended.
-    pub(crate) fn end(&self, record: &Record, lock: Lock) -> Result<u8> {
+    /// After the end: `--rm` removes everything, a restart policy starts it again, else the record stays and says how it ended.
+    pub(crate) fn end(
+        &self,
+        mut record: Record,
+        lock: Lock,
+        signals: &ForwardedSignals,
+        monitor: Option<&mut Monitor>,
+    ) -> Result<u8> {
+        let code = |record: &Record| record.exit.as_ref().map_or(125, |exit| exit.code);
+        let died = |record: &Record| {
+            let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
+            let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
+            Notes::default().and(record, "die", &more)
+        };
         if record.auto_remove {
+            let notes = died(&record).and(&record, "destroy", &[]);
+            if record.mounts.iter().any(|mount| mount.name.is_some()) {
+                volumes::release(&self.dirs, &record.id, true)?;
+            }
             throw_away(&self.dirs, &record.id, lock)?;
-        } else {
-            record.write_ended(&self.dirs)?;
-            put_to_rest(&self.dirs, &record.id, lock)?;
+            notes.write(&self.dirs);
+            return Ok(code(&record));
         }
-        Ok(record.exit.as_ref().map_or(125, |exit| exit.code))
+        died(&record).write(&self.dirs);
+        if let Some(monitor) = monitor {
+            record = self.start_by_policy(record, signals, monitor, &died)?;
+        }
+        record.write_ended(&self.dirs)?;
+        put_to_rest(&self.dirs, &record.id, lock)?;
+        Ok(code(&record))
     }
 
-    /// Removes a container; with `force` also one that runs.
+    /// Removes a container; with `force` also one that runs, with `volumes` its anonymous volumes as well.
     ///
     /// # Errors
     /// [`Refusal`] for a running one without `force`, and for none.
-    pub fn remove(&self, reference: &str, force: bool) -> Result<()> {
+    pub fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<()> {
         let id = crate::container::find_id(&self.dirs, reference)?;
         let running = Container::read(&self.dirs, &id).map(|container| container.status);
         match running {
-            Some(Status::Running(state)) if force => {
-                state.signal(SIGKILL)?;
+            Some(Status::Running(_) | Status::Restarting(_)) if force => {
+                self.end_its_restarts(&id)?;
+                if let Some(state) = State::read(&self.dirs, &id) {
+                    state.signal(SIGKILL)?;
+                    self.go_on(&record_of(&self.dirs, &id)?, &state)?;
+                }
                 self.wait_until_dead(&id)?;
             }
-            Some(Status::Running(_) | Status::Starting) => {
+            Some(Status::Running(_) | Status::Starting | Status::Restarting(_)) => {
                 let what = format!("cannot remove the running container `{reference}`");
                 return Err(Refusal::new(what)
                     .help("end its program first, or force it with `tara rm -f`")
@@ -353,18 +463,16 @@ impl Engine {
             Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
             _ => {}
         }
+        let record = Record::read(&self.dirs, &id);
         let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
-        reclaim(&self.dirs, &id, lock)
-    }
-
-    /// The supervisor sees the end of its program, writes it down and lets go of the lock.
-    pub(crate) fn wait_until_dead(&self, id: &str) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Lock::of_the_dead(&self.dirs, id).is_err() {
-            if Instant::now() > deadline {
-                return Err(still_alive(id));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if volumes {
+            reclaim_with_volumes(&self.dirs, &id, lock)?
+        } else {
+            reclaim(&self.dirs, &id, lock)?
+        }
+        // Of `--rm` its own supervisor has said so.
+        if let Some(record) = record.filter(|record| !record.auto_remove) {
+            Notes::default().and(&record, "destroy", &[]).write(&self.dirs);
         }
         Ok(())
     }
@@ -393,15 +501,60 @@ fn cgroup_mount() -> Mount {
     }
 }
 
-fn still_alive(reference: &str) -> anyhow::Error {
+/// What the record keeps of it; nothing of the default.
+fn privileges(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<AskedPrivileges> {
+    let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
+    let asked = || AskedPrivileges {
+        cap_add: cap_add.clone(),
+        cap_drop: cap_drop.clone(),
+        privileged: *privileged,
+        options: options.clone(),
+    };
+    (!default).then(asked)
+}
+
+fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
+    Record::read(dirs, id).context("the container's record cannot be read")
+}
+
+/// What the record says of the request and the image, for those who ask later.
+fn asked(request: &RunRequest, image: &Image) -> Asked {
+    let of_image = image.config.config().clone().unwrap_or_default();
+    let arguments = &request.arguments;
+    let (entrypoint, default) = match arguments.entrypoint.as_deref() {
+        None => (of_image.entrypoint().clone(), of_image.cmd().clone()),
+        Some("") => (None, None),
+        Some(program) => (Some(vec![program.to_owned()]), None),
+    };
+    let mut labels: BTreeMap<String, String> = of_image.labels().clone().unwrap_or_default().into_iter().collect();
+    labels.extend(request.labels.clone());
+    let own = request.volumes.iter().map(|volume| volume.destination.display().to_string());
+    Asked {
+        labels,
+        entrypoint,
+        cmd: if arguments.command.is_empty() { default } else { Some(arguments.command.clone()) },
+        user: request.user.clone().or(of_image.user().clone()).unwrap_or_default(),
+        volumes: own.chain(of_image.volumes().clone().unwrap_or_default()).collect(),
+        volumes_from: request.volumes_from.clone(),
+    }
+}
+
+pub(crate) fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 
+/// POSIX shared memory is files in `/dev/shm`: in the host's IPC namespace they are the host's.
+fn share_memory_with_the_host(mounts: &mut [Mount]) {
+    for mount in mounts.iter_mut().filter(|mount| mount.destination == Path::new("/dev/shm")) {
+        let options = ["rbind", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+        *mount = Mount { fs_type: "bind".into(), source: "/dev/shm".into(), options, ..mount.clone() };
+    }
+}
+
 fn hostname(request: &RunRequest, id: &str) -> String {
-    let own = || id.chars().take(12).collect();
-    let of_host = || nix::unistd::gethostname().ok()?.into_string().ok();
-    let of_host = || if request.networking.mode == Mode::Host { of_host() } else { None };
-    request.hostname.clone().or_else(of_host).unwrap_or_else(own)
+    let short = || id.chars().take(12).collect();
+    let of_host = request.networking.has_the_hosts_name().then(network::files::of_host);
+    request.hostname.clone().or(of_host).unwrap_or_else(short)
 }
 
 /// What was asked for, and what the image adds to it.
@@ -423,7 +576,7 @@ fn is_demo(reference: &str) -> bool {
 fn state_of(pid: Pid) -> Result<State> {
     // A child that we have not waited for is in /proc even when it has ended.
     let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
-    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })
+    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now(), paused: false })
 }
 
 fn code(status: WaitStatus) -> Result<u8> {

@@ -6,8 +6,10 @@
 use crate::cgroup;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::events::Notes;
 use crate::launch::{Console, limits, oom_score, privileges_of_exec};
 use crate::lifecycle::not_running;
+use crate::report::Refusal;
 use crate::rootless::join;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -47,6 +49,8 @@ pub struct ExecRequest {
     pub terminal: bool,
     /// Whether it gets all capabilities.
     pub privileged: bool,
+    /// Whether it runs on by itself, without input and output.
+    pub detached: bool,
 }
 
 /// Everything the child half uses.
@@ -55,6 +59,8 @@ struct Joining {
     namespaces: CloneFlags,
     terminal: Option<OwnedFd>,
     no_input: Option<OwnedFd>,
+    /// Whether its output goes there too, and it runs on when we end.
+    no_output: bool,
     workdir: CString,
     /// The container's share of the machine is its share too.
     cgroup: Option<Cgroup>,
@@ -70,15 +76,26 @@ impl Engine {
     /// # Errors
     /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
-        let Container { record, status } = Container::find(self.dirs(), &request.container)?;
+        let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
         let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        if state.paused {
+            let refusal = Refusal::new(format!("container `{}` is paused", request.container));
+            return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
+        }
         let pid = Pid::from_raw(state.host_pid);
         let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;
         // Asked after the descriptor is open: from then on the number cannot become somebody else's.
         if sys::process::start_time(pid).ok() != Some(state.start_time) {
             return Err(not_running(&request.container));
         }
-        self.join(request, &record.spec, pid, pidfd)
+        let line = format!(": {}", request.command.join(" "));
+        let begun = Notes::default().and(&record, &format!("exec_create{line}"), &[]);
+        begun.and(&record, &format!("exec_start{line}"), &[]).write(self.dirs());
+        let code = self.join(request, &record.spec, pid, pidfd)?;
+        if !request.detached {
+            Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
+        }
+        Ok(code)
     }
 
     fn join(&self, request: &ExecRequest, spec: &Spec, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
@@ -94,7 +111,8 @@ impl Engine {
             pidfd,
             namespaces: other_namespaces(pid),
             terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
-            no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
+            no_input: (!request.interactive && !request.terminal).then(nothing).transpose()?,
+            no_output: request.detached,
             workdir: workdir(request, process)?,
             cgroup: cgroup::open(spec)?,
             settings: oom_score(process)?,
@@ -112,8 +130,12 @@ impl Engine {
         // Children of this process are born in the container's PID namespace from here on.
         setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
         let into_cgroup = joining.cgroup.as_ref().and_then(Cgroup::into_cgroup);
-        let clone = CloneSpec { into_cgroup, dies_with_parent: true, ..CloneSpec::default() };
+        // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
+        let clone = CloneSpec { into_cgroup, dies_with_parent: !request.detached, ..CloneSpec::default() };
         let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
+        if request.detached {
+            return Ok(0);
+        }
         let status = match console {
             Some(console) => console.relay(&running, &signals)?,
             None => supervise(&running, &signals)?,
@@ -137,7 +159,11 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
     setsid().whilst("begin a session", c"")?;
     match (&joining.terminal, &joining.no_input) {
         (Some(terminal), _) => attach(terminal.as_fd())?,
-        (None, Some(nothing)) => fd::dup_onto(nothing.as_fd(), 0).whilst("make standard input of", c"/dev/null")?,
+        (None, Some(nothing)) => {
+            for number in 0..=(if joining.no_output { 2 } else { 0 }) {
+                fd::dup_onto(nothing.as_fd(), number).whilst("make standard input or output of", c"/dev/null")?;
+            }
+        }
         (None, None) => {}
     }
     chdir(joining.workdir.as_c_str()).whilst("change into the working directory", &joining.workdir)?;
@@ -147,7 +173,9 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
     }
     joining.privileges.become_user()?;
     // The change of user has undone both; and the filter may forbid them.
-    die_with_parent()?;
+    if !joining.no_output {
+        die_with_parent()?;
+    }
     set_dumpable(false).whilst("hide from the container", c"")?;
     joining.privileges.confine()?;
     Ok(&joining.program)
@@ -191,8 +219,8 @@ fn open_terminal(root: BorrowedFd<'_>) -> Result<OwnedFd> {
         .context("open a terminal in the container's /dev/pts")
 }
 
-fn no_input() -> Result<OwnedFd> {
-    open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
+fn nothing() -> Result<OwnedFd> {
+    open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
 }
 
 fn workdir(request: &ExecRequest, process: &Process) -> Result<CString> {

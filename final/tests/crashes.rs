@@ -19,6 +19,8 @@ testkit::suite! {
     a_kill_at_each_stage_is_repaired: [BUSYBOX],
     a_kill_at_a_random_moment_is_repaired: [BUSYBOX],
     a_kill_while_it_cleans_up_is_repaired: [BUSYBOX],
+    a_killed_first_process_is_told_of: [BUSYBOX],
+    a_killed_monitor_of_a_restarting_container_is_repaired: [BUSYBOX],
     programs_of_other_users_die_with_tara: [Need::Root, BUSYBOX],
     a_program_that_outlives_tara_is_named_and_killed: [Need::Root, BUSYBOX],
     the_name_is_free_again: [BUSYBOX],
@@ -49,9 +51,17 @@ fn has_begun(engine: &Engine<'_>) -> bool {
     engine.host.path("shared/ready").exists()
 }
 
+/// Kills it, and the monitor of its container if it has one: without `--rm` a container outlives its `tara run`.
 fn kill_9(mut tara: Child) {
     tara.kill().unwrap();
     tara.wait().unwrap();
+    for pid in processes() {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if words.ends_with("\0monitor\0") {
+            let pid = nix::unistd::Pid::from_raw(pid.try_into().unwrap());
+            let _ended_already = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    }
 }
 
 /// Starts a container that runs until it is killed, and kills its `tara` once it runs.
@@ -69,7 +79,10 @@ fn processes() -> BTreeSet<u32> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let lives = |pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        let is_dead = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+        // Of a killed process another thread may still be in the kernel, and holds the descriptors.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        !is_dead || threads > 1
     };
     pids.filter(lives).collect()
 }
@@ -87,7 +100,10 @@ fn assert_recovers(engine: &Engine<'_>, before: &BTreeSet<u32>, options: &[&str]
     until(&format!("no process is left: {when}"), || (processes() == *before).then_some(()));
     let check = engine.tara(&["system", "check"]);
     let left = ids(engine);
-    assert_eq!(check.code, i32::from(!left.is_empty()), "{when}: {left:?}\n{check:?}");
+    let trash = [engine.root().join("trash"), engine.run_root().join("trash")];
+    let thrown_away: Vec<String> = trash.into_iter().flat_map(|folder| engine.entries(folder)).collect();
+    let is_clean = left.is_empty() && thrown_away.is_empty();
+    assert_eq!(check.code, i32::from(!is_clean), "{when}: {left:?}\n{check:?}");
     for id in &left {
         assert!(check.stdout.contains(&format!("container {}", &id[..12])), "{when}: {id}\n{check:?}");
     }
@@ -97,7 +113,8 @@ fn assert_recovers(engine: &Engine<'_>, before: &BTreeSet<u32>, options: &[&str]
     if options.contains(&"--rm") || list.is_empty() {
         return engine.assert_clean();
     }
-    assert!(list.contains("\"Status\":\"Exited (255) ") && list.contains("\"Names\":\"web\""), "{when}: {list}");
+    let seen = list.contains("\"Status\":\"Exited (255) ") || (options == ["--restart"] && list.contains("Exited (1"));
+    assert!(seen && list.contains("\"Names\":\"web\""), "{when}: {list}");
     assert_eq!(engine.tara(&["rm", "web"]).ok(), "web\n", "{when}");
     engine.assert_clean();
 }
@@ -194,6 +211,45 @@ fn a_kill_while_it_cleans_up_is_repaired(host: &Host) {
         }
         kill_9(tara);
         assert_recovers(&engine, &before, options, &format!("after {delay:?} of {limit:?}"));
+    }
+}
+
+fn first_process(engine: &Engine<'_>) -> Option<nix::unistd::Pid> {
+    let all: serde_json::Value = serde_json::from_str(&engine.tara(&["inspect", "web"]).stdout).ok()?;
+    let pid = i32::try_from(all[0]["State"]["Pid"].as_i64()?).ok().filter(|pid| *pid > 0)?;
+    Some(nix::unistd::Pid::from_raw(pid))
+}
+
+/// Its supervisor sees the end: the state tells it, and nothing is left to repair.
+fn a_killed_first_process_is_told_of(host: &Host) {
+    let engine = Engine::with_box(host);
+    let (before, mut random) = (processes(), Random::new());
+    for number in 0..30 {
+        let options: &[&str] = if number % 2 == 0 { &["-d"] } else { &["-d", "--init"] };
+        let mut tara = start(&engine, "web", options, FOREVER);
+        assert!(tara.wait().unwrap().success());
+        std::thread::sleep(random.below(Duration::from_millis(10)));
+        let pid = first_process(&engine).unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(engine.tara(&["wait", "web"]).ok(), "137\n");
+        until("no process is left", || (processes() == before).then_some(()));
+        engine.assert_consistent();
+        assert!(engine.tara(&["ps", "-a"]).ok().contains("Exited (137) "));
+        engine.tara(&["rm", "web"]).ok();
+        engine.assert_clean();
+    }
+}
+
+/// In any state of the circle: it runs, it has ended, it waits.
+fn a_killed_monitor_of_a_restarting_container_is_repaired(host: &Host) {
+    let engine = Engine::with_box(host);
+    let (before, mut random) = (processes(), Random::new());
+    for _ in 0..30 {
+        let mut tara = start(&engine, "web", &["-d", "--restart", "always"], "exit 1");
+        assert!(tara.wait().unwrap().success());
+        std::thread::sleep(random.below(Duration::from_millis(150)));
+        kill_9(tara);
+        assert_recovers(&engine, &before, &["--restart"], "while it starts again");
     }
 }
 

@@ -9,7 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::process::Stdio;
-use testkit::{BUSYBOX, Host, until};
+use testkit::{BUSYBOX, Host, Need, until};
+
+const MINUTES: Need = Need::Time(std::time::Duration::from_secs(120));
 
 testkit::suite! {
     a_detached_container_runs_on: [BUSYBOX],
@@ -35,6 +37,9 @@ testkit::suite! {
     after_a_reboot_containers_are_found_and_start_again: [BUSYBOX],
     a_stale_pid_gets_no_signal: [BUSYBOX],
     forty_detached_containers_at_once: [BUSYBOX],
+    two_hundred_detached_containers_at_rest: [BUSYBOX, MINUTES],
+    exec_detached_runs_on: [BUSYBOX],
+    stop_takes_the_containers_signal_and_time: [BUSYBOX],
 }
 
 /// Starts a detached container named `web` that waits to be told to end.
@@ -269,7 +274,7 @@ fn refusals_name_the_container(host: &Host) {
         assert_eq!(error(&engine.tara(&[command, "nobody"])), (1, "error: no such container: `nobody`"), "{command}");
     }
     engine.tara(&["create", "--name", "later", "box", "true"]).ok();
-    assert_eq!(error(&engine.tara(&["logs", "later"])), (1, "error: container `later` has no log"));
+    assert_eq!(engine.tara(&["logs", "later"]).ok(), "", "one that was never started has said nothing");
     assert_eq!(error(&engine.tara(&["exec", "later", "true"])).1, "error: container `later` is not running");
     web(&engine);
     assert_eq!(error(&engine.tara(&["rm", "web"])), (1, "error: cannot remove the running container `web`"));
@@ -354,4 +359,94 @@ fn forty_detached_containers_at_once(host: &Host) {
     let arguments: Vec<&str> = ["rm", "-f"].into_iter().chain(ids.lines()).collect();
     engine.tara(&arguments).ok();
     engine.assert_clean();
+}
+
+/// Must show 4: at rest a monitor costs under 300 KB of proportional memory, a container under 100 KiB of disk.
+fn two_hundred_detached_containers_at_rest(host: &Host) {
+    let engine = Engine::with_box(host);
+    for _ in 0..200 {
+        engine.tara(&["run", "-d", "box", "sleep", "1000"]).ok();
+    }
+    let ids = engine.tara(&["ps", "-q"]).ok();
+    assert_eq!(ids.lines().count(), 200);
+    let monitors = monitors();
+    assert_eq!(monitors.len(), 200);
+    until("the monitors are at rest", || {
+        let costs: Vec<u64> = monitors.iter().map(|pid| proportional_memory(*pid)).collect();
+        let (most, sum) = (costs.iter().max().copied().unwrap(), costs.iter().sum::<u64>());
+        println!("PSS of 200 monitors: {} kB on average, {most} kB at most", sum / 200);
+        (most < 300).then_some(())
+    });
+    for id in engine.entries(engine.root().join("containers")) {
+        assert!(disk(&engine.root().join("containers").join(&id)) < 100 * 1024, "{id}");
+    }
+    let begin = std::time::Instant::now();
+    let arguments: Vec<&str> = ["stop", "-t", "1"].into_iter().chain(ids.lines()).collect();
+    engine.tara(&arguments).ok();
+    assert!(begin.elapsed().as_secs() < 30, "one after another: {:?}", begin.elapsed());
+    assert_eq!(engine.tara(&["ps", "-q"]).ok(), "");
+    let arguments: Vec<&str> = ["rm"].into_iter().chain(ids.lines()).collect();
+    engine.tara(&arguments).ok();
+    engine.assert_clean();
+}
+
+fn monitors() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_monitor = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.ends_with("\0monitor\0"))
+    };
+    pids.filter(is_monitor).collect()
+}
+
+/// In kB. Source: proc_pid_smaps_rollup(5).
+fn proportional_memory(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// What a folder takes on the disk, in bytes.
+fn disk(folder: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let own = fs::symlink_metadata(folder).unwrap().blocks() * 512;
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    own + entries.map(|entry| disk(&entry.path())).sum::<u64>()
+}
+
+fn exec_detached_runs_on(host: &Host) {
+    let engine = Engine::with_box(host);
+    web(&engine);
+    let output = engine.tara(&[
+        "exec",
+        "-d",
+        "web",
+        "sh",
+        "-c",
+        "echo unseen; while [ ! -e /go ]; do sleep 0.01; done; touch /gone",
+    ]);
+    assert_eq!(output.ok(), "");
+    assert_eq!(engine.tara(&["exec", "-d", "web", "no-such-program"]).code, 127);
+    engine.tara(&["exec", "web", "touch", "/go"]).ok();
+    until("it has gone on", || engine.tara(&["exec", "web", "test", "-e", "/gone"]).code.eq(&0).then_some(()));
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.assert_clean();
+}
+
+fn stop_takes_the_containers_signal_and_time(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "trap 'exit 9' USR1; trap '' TERM; echo ready; while :; do sleep 0.01; done";
+    detached(&engine, &["--name", "web", "--stop-signal", "USR1"], script);
+    until("the program is ready", || engine.tara(&["logs", "web"]).stdout.contains("ready").then_some(()));
+    engine.tara(&["stop", "web"]).ok();
+    assert_eq!(inspect(&engine, "web")["State"]["ExitCode"], 9);
+    detached(&engine, &["--name", "deaf", "--stop-timeout", "0"], "trap '' TERM; while :; do sleep 0.01; done");
+    engine.tara(&["stop", "deaf"]).ok();
+    assert_eq!(inspect(&engine, "deaf")["State"]["ExitCode"], 137);
+    engine.tara(&["start", "web"]).ok();
+    until("the program is ready", || {
+        (engine.tara(&["logs", "web"]).stdout.matches("ready").count() == 2).then_some(())
+    });
+    engine.tara(&["stop", "-s", "KILL", "-t", "-1", "web"]).ok();
+    assert_eq!(inspect(&engine, "web")["State"]["ExitCode"], 137);
 }

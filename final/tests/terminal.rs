@@ -31,6 +31,9 @@ testkit::suite! {
     a_terminal_without_input: [BUSYBOX],
     input_that_is_no_terminal_is_refused: [BUSYBOX],
     a_person_at_a_terminal: [BUSYBOX, TMUX, MINUTES],
+    a_person_detaches_and_comes_back: [BUSYBOX, TMUX, MINUTES],
+    keys_detach_from_a_pty: [BUSYBOX],
+    a_killed_run_leaves_the_container: [BUSYBOX],
 }
 
 /// A terminal with `tara` at it, and somebody who reads what it shows.
@@ -289,5 +292,62 @@ fn a_person_at_a_terminal(host: &Host) {
     tmux.wait_for("\noutside>");
     tmux.line("code=$?; clear; echo code $code; stty -a | grep -wo -e icanon -e echo -e isig | tr '\\n' ' '");
     tmux.wait_for("code 5\nisig icanon echo outside>");
+    engine.assert_clean();
+}
+
+/// Must show 6: ctrl-p ctrl-q leaves the program running, `attach` comes back, and a killed container leaves the terminal sane.
+fn a_person_detaches_and_comes_back(host: &Host) {
+    let engine = Engine::with_box(host);
+    let tmux = Tmux::start(host);
+    let tara = format!("{TARA} --root {} --run-root {}", engine.root().display(), engine.run_root().display());
+    tmux.line(&format!("clear; {tara} run -it --name web -e PS1='inside> ' box sh"));
+    tmux.wait_for("\ninside>");
+    tmux.line("mark=kept; clear");
+    tmux.keys(&["C-p", "C-q"]);
+    tmux.wait_for("the container runs on\noutside>");
+    tmux.line(&format!("clear; {tara} attach web"));
+    tmux.line("echo $mark; stty size");
+    tmux.wait_for("\nkept\n30 100\n");
+    tmux.call(&["resize-window", "-t", "s", "-x", "120", "-y", "25"]);
+    until("the window's new size", || {
+        tmux.line("clear; stty size");
+        tmux.screen().contains("25 120\n").then_some(())
+    });
+    engine.tara(&["kill", "web"]).ok();
+    tmux.wait_for("outside>");
+    tmux.line("code=$?; clear; echo code $code; stty -a | grep -wo -e icanon -e echo -e isig | tr '\\n' ' '");
+    tmux.wait_for("code 137\nisig icanon echo outside>");
+    engine.tara(&["rm", "web"]).ok();
+    engine.assert_clean();
+}
+
+fn keys_detach_from_a_pty(host: &Host) {
+    let engine = Engine::with_box(host);
+    let options = ["-it", "--name", "web", "--detach-keys", "a,ctrl-b"];
+    let mut screen = Screen::run(&engine, &options, "echo ready; cat");
+    screen.wait_for("ready");
+    screen.type_in(b"xay\r");
+    // What began like the sequence and was not is the program's.
+    screen.wait_for("xay\r\nxay");
+    screen.type_in(b"a\x02");
+    assert_eq!(screen.exit_code(), 0, "{}", screen.text());
+    assert!(!is_raw(&screen.mode()));
+    let mut again = Screen::open(engine.command(&["attach", "web"]));
+    until("it is attached", || is_raw(&again.mode()).then_some(()));
+    again.type_in(b"hello\r\x04");
+    again.wait_for("hello\r\nhello\r\n");
+    assert_eq!(again.exit_code(), 0, "{}", again.text());
+    engine.assert_clean();
+}
+
+/// The container has a monitor of its own.
+fn a_killed_run_leaves_the_container(host: &Host) {
+    let engine = Engine::with_box(host);
+    let mut screen = Screen::run(&engine, &["-it", "--name", "web"], "echo ready; cat");
+    screen.wait_for("ready");
+    screen.tara.kill().unwrap();
+    screen.tara.wait().unwrap();
+    assert!(engine.tara(&["ps"]).ok().contains("   Up "));
+    engine.tara(&["rm", "-f", "web"]).ok();
     engine.assert_clean();
 }

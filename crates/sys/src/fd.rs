@@ -5,7 +5,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Marks every descriptor from `first` on as close-on-exec, so that the program starts with 0, 1 and 2 only.
 ///
@@ -91,6 +91,28 @@ fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, resolve: 
             result => return result,
         }
     }
+}
+
+/// The next connection on a listening socket, close-on-exec.
+///
+/// # Errors
+/// accept4(2); EAGAIN when there is none and the socket does not block.
+pub fn accept(listener: impl AsFd) -> nix::Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let flags = nix::sys::socket::SockFlag::SOCK_CLOEXEC;
+    let fd = nix::sys::socket::accept4(listener.as_fd().as_raw_fd(), flags)?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Standard input as a descriptor of its own, for what it is where it is no stream: the socket that a process was started with.
+///
+/// # Errors
+/// dup(2).
+pub fn take_standard_input() -> nix::Result<OwnedFd> {
+    let fd = nix::fcntl::fcntl(standard_input(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Standard input, without the lock and the buffer that std puts around it.

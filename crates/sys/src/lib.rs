@@ -8,6 +8,7 @@
 //! | [`exec`] | [`exec::execve`] on arrays made ready before, the [`exec::Execute`] trait |
 //! | [`failure`] | [`Failure`]: an error of a few words that costs no allocation |
 //! | [`fd`] | `close_range`, `openat2` below a root, descriptors by number |
+//! | [`memory`] | giving back what a process at rest does not need |
 //! | [`mount`] | the new mount API (`fsopen` … `move_mount`), `open_tree`, `mount_setattr`, `pivot_root` |
 //! | [`process`] | pidfd, wait, start times, exit codes |
 //! | [`signal`] | default dispositions, signals by descriptor |
@@ -47,6 +48,8 @@ pub mod exec;
 pub mod failure;
 #[cfg(target_os = "linux")]
 pub mod fd;
+#[cfg(target_os = "linux")]
+pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod mount;
 #[cfg(target_os = "linux")]

@@ -9,6 +9,9 @@ use clap::Args;
 /// Run a program in a running container.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
+    /// Let it run on by itself, without input and output.
+    #[arg(short, long)]
+    detach: bool,
     #[command(flatten)]
     process: ProcessOptions,
     /// Give it all capabilities.
@@ -23,15 +26,18 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        self.process.check_terminal()?;
+        if !self.detach {
+            self.process.check_terminal()?;
+        }
         engine.exec(&ExecRequest {
             container: self.container.clone(),
             command: self.command.clone(),
             env: self.process.environment()?,
             workdir: self.process.workdir()?,
             user: self.process.user.clone(),
-            interactive: self.process.interactive,
-            terminal: self.process.tty,
+            interactive: self.process.interactive && !self.detach,
+            terminal: self.process.tty && !self.detach,
+            detached: self.detach,
             privileged: self.privileged,
         })
     }

@@ -1,153 +1,149 @@
-//! `tara inspect`.
+//! `tara inspect`, and the `inspect` of each group.
 
 use super::{print, ps};
-use crate::container::{Container, Status};
+use crate::container::Container;
+use crate::document;
 use crate::engine::Engine;
-use crate::network::show;
-use crate::report;
+use crate::format::{Template, listing};
+use crate::report::{self, Refusal};
+use crate::volumes::Volumes;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
-use step07_images::{Error, Image};
+use serde::Serialize;
+use serde_json::{Value, to_value};
+use step07_images::Error;
 
-/// Show all about containers and images, as JSON.
+/// Show all about containers, images and volumes, as JSON.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// Only objects of this kind.
     #[arg(long = "type", value_enum)]
-    kind: Option<Kind>,
+    pub(crate) kind: Option<Kind>,
+    #[command(flatten)]
+    pub(crate) what: What,
+}
+
+/// What to show, and how.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// `json`, or a Go template such as `{{.State.Status}}`.
+    #[arg(short, long)]
+    format: Option<String>,
+    /// Also how much a container has written (`SizeRw`, `SizeRootFs`).
+    #[arg(short, long)]
+    size: bool,
     /// Names, ids or beginnings of ids.
     #[arg(required = true, value_name = "NAME|ID")]
     objects: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     Container,
     Image,
+    Volume,
+}
+
+/// docker's exit code for a template that cannot be read.
+const TEMPLATE: u8 = 64;
+
+/// A document in both forms: its fields in docker's order for people, and as a tree for templates.
+struct Found {
+    text: String,
+    tree: Value,
 }
 
 impl Inspect {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        self.what.run(engine, self.kind)
+    }
+}
+
+impl What {
+    pub(crate) fn run(&self, engine: &Engine, kind: Option<Kind>) -> Result<u8> {
+        let template = match self.format.as_deref() {
+            None | Some("json") => None,
+            Some(text) => match listing::read(text, TEMPLATE) {
+                Ok(template) => Some(template),
+                Err(error) => {
+                    eprint!("{}", report::text(&error));
+                    return Ok(TEMPLATE);
+                }
+            },
+        };
         let mut code = 0;
         let mut found = Vec::new();
         for object in &self.objects {
-            match self.find(engine, object) {
-                Ok(value) => found.push(value),
+            match self.find(engine, object, kind) {
+                Ok(document) => found.push(document),
                 Err(error) => {
                     eprint!("{}", report::text(&error));
                     code = 1;
                 }
             }
         }
-        print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
+        print(&self.text(template.as_ref(), &found)?);
         Ok(code)
     }
 
-    fn find(&self, engine: &Engine, object: &str) -> Result<Value> {
-        let container = Container::find(engine.dirs(), object);
-        match (self.kind, container) {
-            (None | Some(Kind::Container), Ok(found)) => Ok(of_container(engine, &found)),
-            (Some(Kind::Container), Err(error)) => Err(error),
-            (kind, _) => match engine.store().resolve(object) {
-                Ok(image) => Ok(of_image(&image)),
-                Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {
-                    let refusal = report::Refusal::new(format!("no such object: `{object}`"));
-                    Err(refusal.help("`tara ps -a` and `tara images` list what is there").code(1).into())
-                }
-                Err(error) => Err(error.into()),
-            },
+    fn text(&self, template: Option<&Template>, found: &[Found]) -> Result<String> {
+        if let Some(template) = template {
+            let rendered = found.iter().map(|document| Ok(template.render(&document.tree)? + "\n"));
+            let rendered = rendered.collect::<Result<String, crate::format::template::Error>>();
+            return rendered.map_err(|error| listing::refused(&error, 1));
         }
+        if self.format.is_some() {
+            return Ok(found.iter().map(|document| format!("{}\n", document.tree)).collect());
+        }
+        // Each is indented by itself, so that the order of its fields stays.
+        let indented =
+            |document: &Found| document.text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+        let all: Vec<String> = found.iter().map(indented).collect();
+        Ok(if all.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", all.join(",\n")) })
+    }
+
+    fn find(&self, engine: &Engine, object: &str, kind: Option<Kind>) -> Result<Found> {
+        let wanted = |this: Kind| kind.is_none_or(|kind| kind == this);
+        if wanted(Kind::Container) {
+            match Container::find(engine.dirs(), object) {
+                Ok(found) => return self.container(engine, &found),
+                Err(error) if kind.is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if wanted(Kind::Image) {
+            match engine.store().resolve(object) {
+                Ok(image) => return Found::of(&document::image(&image)),
+                Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match Volumes::new(engine.dirs()).find(object) {
+            Ok(volume) => Found::of(&document::volume(&volume)),
+            Err(error) if kind.is_some() => Err(error),
+            Err(_) => {
+                let refusal = Refusal::new(format!("no such object: `{object}`"));
+                Err(refusal.help("`tara ps -a`, `tara images` and `tara volume ls` list what is there").code(1).into())
+            }
+        }
+    }
+
+    fn container(&self, engine: &Engine, found: &Container) -> Result<Found> {
+        let mut document = document::container(engine.dirs(), found);
+        if self.size {
+            let written = ps::written(engine, &found.record);
+            let image = engine.store().resolve(&found.record.image_id).map_or(0, |image| image.size);
+            (document.size_rw, document.size_root_fs) = (Some(written), Some(written + image));
+        }
+        Found::of(&document)
     }
 }
 
-fn of_container(engine: &Engine, Container { record, status }: &Container) -> Value {
-    let process = record.spec.process().as_ref();
-    let command = record.command();
-    let (program, arguments) = command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    let folder = engine.dirs().container(&record.id);
-    json!({
-        "Id": record.id,
-        "Created": record.created,
-        "Path": program,
-        "Args": arguments,
-        "State": state(status),
-        "Image": record.image_id,
-        "Name": format!("/{}", record.name),
-        "HostConfig": {
-            "AutoRemove": record.auto_remove,
-            "PortBindings": show::bindings(record),
-            "NetworkMode": record.networking.name(),
-            "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
-            "Init": record.init,
-        },
-        "NetworkSettings": show::settings(engine.dirs(), record),
-        "GraphDriver": {
-            "Name": "overlay",
-            "Data": {
-                "LowerDir": record.layers.iter().rev().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":"),
-                "UpperDir": folder.join("diff"),
-                "WorkDir": folder.join("work"),
-            },
-        },
-        "Mounts": record.spec.mounts().iter().flatten().map(mount).collect::<Vec<_>>(),
-        "Config": {
-            "Hostname": record.spec.hostname(),
-            "Domainname": record.networking.domainname.clone().unwrap_or_default(),
-            "ExposedPorts": record.networking.expose.iter().map(|port| (port.clone(), json!({}))).collect::<serde_json::Map<_, _>>(),
-            "User": process.map(|process| format!("{}:{}", process.user().uid(), process.user().gid())),
-            "Tty": process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false),
-            "OpenStdin": record.interactive,
-            "Env": process.and_then(|process| process.env().clone()),
-            "Cmd": command,
-            "Image": record.image,
-            "WorkingDir": process.map(oci_spec::runtime::Process::cwd),
-        },
-    })
-}
-
-fn state(status: &Status) -> Value {
-    let never = "0001-01-01T00:00:00Z";
-    let (pid, started, code, finished) = match status {
-        Status::Running(state) => (state.host_pid, json!(state.started), 0, json!(never)),
-        Status::Exited(exit) => {
-            (0, exit.started.map_or(json!(never), |time| json!(time)), exit.code, json!(exit.finished))
-        }
-        Status::Created | Status::Starting | Status::Abandoned(_) => (0, json!(never), 0, json!(never)),
-    };
-    json!({
-        "Status": ps::state(status),
-        "Running": matches!(status, Status::Running(_)),
-        "Dead": matches!(status, Status::Abandoned(_)),
-        "Pid": pid,
-        "ExitCode": code,
-        "StartedAt": started,
-        "FinishedAt": finished,
-    })
-}
-
-fn mount(mount: &oci_spec::runtime::Mount) -> Value {
-    let options = mount.options().clone().unwrap_or_default();
-    json!({
-        "Type": mount.typ(),
-        "Source": mount.source(),
-        "Destination": mount.destination(),
-        "RW": !options.iter().any(|option| option == "ro"),
-        "Mode": options.join(","),
-    })
-}
-
-fn of_image(image: &Image) -> Value {
-    json!({
-        "Id": image.id.to_string(),
-        "RepoTags": image.names,
-        "Digest": image.manifest.to_string(),
-        "Created": image.created,
-        "Architecture": image.config.architecture(),
-        "Os": image.config.os(),
-        "Size": image.size,
-        "Config": image.config.config(),
-        "RootFS": { "Type": "layers", "Layers": image.config.rootfs().diff_ids() },
-        "Layers": image.layers,
-    })
+impl Found {
+    fn of(document: &impl Serialize) -> Result<Self> {
+        let mut text = Vec::new();
+        let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        document.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indent))?;
+        Ok(Self { text: String::from_utf8(text)?, tree: to_value(document)? })
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::engine::Engine;
+use crate::events::note_other;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -30,6 +31,11 @@ impl Load {
             None => engine.store().load(Source::Stream(&mut input()?)).context("cannot load standard input")?,
         };
         print(&self.text(&loaded));
+        for image in &loaded.images {
+            let name = image.names.first().map(ToString::to_string);
+            let more = name.map(|name| ("name", name));
+            note_other(engine.dirs(), "image", "load", &image.id.to_string(), more.as_slice());
+        }
         report_skipped(&loaded);
         Ok(0)
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
-/// Show what the program of a detached container wrote.
+/// Show what the program of a container wrote.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// Go on until the container ends.

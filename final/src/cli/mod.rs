@@ -1,6 +1,14 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod attach;
+mod commit;
+mod cp;
+mod diff;
+mod events;
 mod exec;
+mod export;
+mod groups;
+mod history;
 mod images;
 mod import;
 mod info;
@@ -10,16 +18,24 @@ mod load;
 mod logs;
 mod network;
 mod options;
+mod pause;
 mod port;
+mod prune;
 mod ps;
 mod rename;
 mod rm;
 mod rmi;
 mod run;
+mod shell;
 mod start;
+mod stats;
 mod stop;
 mod system;
+mod tag;
+mod top;
+mod update;
 mod version;
+mod volume;
 mod wait;
 
 use crate::engine::Engine;
@@ -52,10 +68,21 @@ enum Command {
     Restart(stop::Restart),
     Kill(kill::Kill),
     Wait(wait::Wait),
+    Attach(attach::Attach),
     Exec(exec::Exec),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
+    Update(update::Update),
+    Stats(stats::Stats),
     Logs(logs::Logs),
     Rename(rename::Rename),
     Port(port::Port),
+    Events(events::Events),
+    Top(top::Top),
+    Cp(cp::Cp),
+    Diff(diff::Diff),
+    Export(export::Export),
+    Commit(commit::Commit),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -63,13 +90,27 @@ enum Command {
     Load(load::Load),
     Import(import::Import),
     Inspect(inspect::Inspect),
+    History(history::History),
+    Tag(tag::Tag),
     Info(info::Info),
     Version(version::Version),
     #[command(subcommand)]
     Network(network::Network),
+    /// Look after containers.
+    #[command(subcommand)]
+    Container(groups::Container),
+    /// Look after images.
+    #[command(subcommand)]
+    Image(groups::Image),
+    /// Look after volumes: directories that outlive containers.
+    #[command(subcommand)]
+    Volume(volume::Volume),
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
+    Completion(shell::Completion),
+    #[command(hide = true)]
+    Man(shell::Man),
     /// What stays with a detached container; the engine starts it itself.
     #[command(hide = true)]
     Monitor,
@@ -104,7 +145,12 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
+        use groups::Container::{Attach, Exec, Run};
+        let programs_own = matches!(
+            self,
+            Self::Run(_) | Self::Exec(_) | Self::Attach(_) | Self::Container(Run(_) | Exec(_) | Attach(_))
+        );
+        if programs_own { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -116,12 +162,18 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 impl Cli {
     fn run(&self) -> Result<u8> {
-        if let Command::Version(version) = &self.command {
-            return version.run();
+        match &self.command {
+            Command::Version(version) => return version.run(),
+            Command::Completion(completion) => return completion.run(),
+            Command::Man(man) => return man.run(),
+            _ => {}
         }
         let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
-        if let Command::Exec(exec) = &self.command {
+        if let Command::Exec(exec) | Command::Container(groups::Container::Exec(exec)) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
+        }
+        if matches!(self.command, Command::Monitor) {
+            return crate::monitor::main(Engine::open(root, run));
         }
         let engine = Engine::open(root, run)?;
         match &self.command {
@@ -132,12 +184,23 @@ impl Cli {
             Command::Restart(restart) => restart.run(&engine),
             Command::Kill(kill) => kill.run(&engine),
             Command::Wait(wait) => wait.run(&engine),
+            Command::Attach(attach) => attach.run(&engine),
+            Command::Events(events) => events.run(&engine),
             Command::Exec(exec) => exec.run(&engine),
+            Command::Pause(pause) => pause.run(&engine),
+            Command::Unpause(unpause) => unpause.run(&engine),
+            Command::Update(update) => update.run(&engine),
+            Command::Stats(stats) => stats.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
-            Command::Monitor => crate::monitor::main(&engine),
+            Command::Monitor => Ok(0),
             Command::Port(port) => port.run(&engine),
             Command::Network(network) => network.run(&engine),
+            Command::Top(top) => top.run(&engine),
+            Command::Cp(cp) => cp.run(&engine),
+            Command::Diff(diff) => diff.run(&engine),
+            Command::Export(export) => export.run(&engine),
+            Command::Commit(commit) => commit.run(&engine),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),
@@ -146,6 +209,13 @@ impl Cli {
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),
             Command::Info(info) => info.run(&engine),
+            Command::History(history) => history.run(&engine),
+            Command::Tag(tag) => tag.run(&engine),
+            Command::Container(command) => command.run(&engine),
+            Command::Image(command) => command.run(&engine),
+            Command::Completion(completion) => completion.run(),
+            Command::Man(man) => man.run(),
+            Command::Volume(volume) => volume.run(&engine),
             Command::System(system) => system.run(&engine),
             Command::Version(version) => version.run(),
         }
@@ -186,6 +256,18 @@ fn each_with_code(
         code = 1;
     }
     code
+}
+
+/// Asks before something is removed, as docker does, unless that was said already. Nobody there to answer means no.
+fn confirmed(force: bool, warning: &str) -> Result<bool> {
+    if force {
+        return Ok(true);
+    }
+    print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "));
+    std::io::Write::flush(&mut std::io::stdout())?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.

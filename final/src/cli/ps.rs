@@ -1,13 +1,15 @@
 //! `tara ps`.
 
-use super::{Format, print};
+use super::print;
 use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
-use crate::format::{ago, shortened, since, table};
+use crate::filter::{self, Filters};
+use crate::format::{Format, Listing, Row, ago, shortened, since, size};
 use crate::network::show::{self, Ports, all_ports};
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// List containers.
 #[derive(Debug, Args)]
@@ -15,82 +17,159 @@ pub(crate) struct Ps {
     /// Also those that have ended.
     #[arg(short, long)]
     all: bool,
-    /// Only the ids.
+    /// Only those that match, such as `status=exited`, `name=web`, `label=a=b`, `ancestor=IMAGE`, `volume=NAME`.
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Table, `table TEMPLATE`, `json`, or a Go template.
+    #[arg(long)]
+    format: Option<String>,
+    /// The newest N, whatever they are doing.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true)]
+    last: i64,
+    /// The newest, whatever it is doing.
     #[arg(short, long)]
-    quiet: bool,
+    latest: bool,
     /// Do not cut ids and commands short.
     #[arg(long)]
     no_trunc: bool,
-    /// How to write the list.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// Only the ids.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Also how much each has written, and how large it is with its image.
+    #[arg(short, long)]
+    size: bool,
 }
+
+/// docker's fields of a container, and the headers of their columns.
+const FIELDS: [(&str, &str); 14] = [
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("RunningFor", "CREATED"),
+    ("Status", "STATUS"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Size", "SIZE"),
+    ("CreatedAt", "CREATED AT"),
+    ("State", "STATE"),
+    ("Labels", "LABELS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
+];
+const TABLE: Listing =
+    Listing { fields: &FIELDS, table: &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"] };
+const WITH_SIZE: Listing =
+    Listing { fields: &FIELDS, table: &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"] };
 
 impl Ps {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let mut containers = Container::all(engine.dirs())?;
-        containers.retain(|container| self.all || matches!(container.status, Status::Running(_) | Status::Starting));
+        let format = Format::parse(self.format.as_deref())?;
+        let containers = self.chosen(engine)?;
+        if self.quiet && self.format.is_none() {
+            let ids = containers.iter().map(|container| self.id(&container.record) + "\n");
+            print(&ids.collect::<String>());
+            return Ok(0);
+        }
+        let listing = if self.size { WITH_SIZE } else { TABLE };
+        let with_size = self.size || self.format.as_ref().is_some_and(|format| format.contains(".Size"));
         // Asked only where it is shown: `ps -q` needs no word with the kernel.
-        let ports = if self.quiet { Ports::new() } else { all_ports(engine.dirs()) };
-        print(&self.text(&containers, &ports));
+        let ports = all_ports(engine.dirs());
+        let row = |container| self.row(engine, container, &ports, with_size);
+        let rows: Vec<Row> = containers.iter().map(row).collect();
+        print(&listing.write(&format, &rows)?);
         Ok(0)
     }
 
-    fn text(&self, containers: &[Container], ports: &Ports) -> String {
-        if self.quiet {
-            return containers.iter().map(|container| self.id(&container.record) + "\n").collect();
-        }
-        if self.format == Format::Json {
-            return containers.iter().map(|container| self.json(container, ports)).collect();
-        }
-        let header = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"].map(str::to_owned);
-        let rows = containers.iter().map(|container| self.row(container, ports));
-        table(&[header].into_iter().chain(rows).collect::<Vec<_>>())
+    fn chosen(&self, engine: &Engine) -> Result<Vec<Container>> {
+        let filters = Filters::parse(&self.filter, &filter::OF_CONTAINERS)?;
+        let all = Container::all(engine.dirs())?;
+        let matches = filter::of_containers(engine, &filters, &all)?;
+        let last = if self.latest { Some(1) } else { usize::try_from(self.last).ok().filter(|count| *count > 0) };
+        let whatever = self.all || last.is_some() || filters.has("status") || filters.has("exited");
+        let is_up = |status: &Status| matches!(status, Status::Running(_) | Status::Starting | Status::Restarting(_));
+        let mut chosen: Vec<Container> =
+            all.into_iter().filter(|container| (whatever || is_up(&container.status)) && matches(container)).collect();
+        chosen.truncate(last.unwrap_or(usize::MAX));
+        Ok(chosen)
     }
 
-    fn row(&self, Container { record, status }: &Container, ports: &Ports) -> [String; 7] {
+    fn row(&self, engine: &Engine, container: &Container, ports: &Ports, with_size: bool) -> Row {
+        let Container { record, status, .. } = container;
         let runs = matches!(status, Status::Running(_) | Status::Starting);
         let published = ports.get(&record.id).map(Vec::as_slice).unwrap_or_default();
-        let ports = if runs { show::in_words(record, published) } else { String::new() };
-        let command = self.command(record);
-        let created = ago(record.created);
-        [self.id(record), record.image.clone(), command, created, in_words(status), ports, record.name.clone()]
+        let labels: Vec<String> = record.asked.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mounts: Vec<String> = record.mounts.iter().map(|mount| self.cut(mount.display_name(), 15)).collect();
+        let volumes = record.mounts.iter().filter(|mount| mount.name.is_some()).count();
+        let networks = record.networking.names();
+        let values = vec![
+            self.id(record),
+            record.image.clone(),
+            format!("{:?}", self.cut(&record.command().join(" "), 20)),
+            ago(record.created),
+            status_in_words(container),
+            if runs { show::in_words(record, published) } else { String::new() },
+            record.name.clone(),
+            if with_size { sizes(engine, record) } else { "0B".to_owned() },
+            record.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+            status.word().to_owned(),
+            labels.join(","),
+            volumes.to_string(),
+            mounts.join(","),
+            networks.join(","),
+        ];
+        Row { values, labels: record.asked.labels.clone() }
     }
 
     fn id(&self, record: &Record) -> String {
         if self.no_trunc { record.id.clone() } else { record.id.chars().take(12).collect() }
     }
 
-    fn command(&self, record: &Record) -> String {
-        let whole = record.command().join(" ");
-        format!("{:?}", if self.no_trunc { whole } else { shortened(&whole, 20) })
-    }
-
-    fn json(&self, container: &Container, ports: &Ports) -> String {
-        let [id, image, command, running_for, status, ports, names] = self.row(container, ports);
-        let line = json!({
-            "ID": id, "Image": image, "Command": command, "RunningFor": running_for, "Status": status, "Ports": ports,
-            "Names": names, "CreatedAt": container.record.created, "State": state(&container.status),
-        });
-        format!("{line}\n")
+    fn cut(&self, text: &str, width: usize) -> String {
+        if self.no_trunc { text.to_owned() } else { shortened(text, width) }
     }
 }
 
-/// docker's word for a status.
-pub(super) fn state(status: &Status) -> &'static str {
-    match status {
-        Status::Created | Status::Starting => "created",
-        Status::Running(_) => "running",
-        Status::Exited(_) => "exited",
-        Status::Abandoned(_) => "dead",
+/// The STATUS column: what it is doing, and its health.
+pub(super) fn status_in_words(container: &Container) -> String {
+    let words = in_words(&container.status);
+    match container.health.as_ref().map(|health| health.status.as_str()) {
+        Some("starting") => format!("{words} (health: starting)"),
+        Some(health) => format!("{words} ({health})"),
+        None => words,
     }
 }
 
 fn in_words(status: &Status) -> String {
     match status {
         Status::Created | Status::Starting => "Created".to_owned(),
-        Status::Running(state) => format!("Up {}", since(state.started)),
+        Status::Running(state) => {
+            format!("Up {}{}", since(state.started), if state.paused { " (Paused)" } else { "" })
+        }
+        Status::Restarting(exit) => format!("Restarting ({}) {}", exit.code, ago(exit.finished)),
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, ago(exit.finished)),
         Status::Abandoned(_) => "Dead".to_owned(),
     }
+}
+
+/// `12kB (virtual 4.3MB)`: what the container has written, and that with its image.
+fn sizes(engine: &Engine, record: &Record) -> String {
+    let written = written(engine, record);
+    let image = engine.store().resolve(&record.image_id).map_or(0, |image| image.size);
+    format!("{} (virtual {})", size(written), size(written + image))
+}
+
+/// Bytes of the files in the container's own layer.
+pub(super) fn written(engine: &Engine, record: &Record) -> u64 {
+    bytes_below(&engine.dirs().container(&record.id).join("diff"))
+}
+
+/// Bytes of the files below a folder; what vanishes meanwhile counts as nothing.
+pub(super) fn bytes_below(folder: &Path) -> u64 {
+    let of_entry = |entry: std::fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+        Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |data| data.size()),
+        _ => 0,
+    };
+    std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().map(of_entry).sum())
 }

@@ -2,6 +2,7 @@
 
 use super::each;
 use crate::engine::Engine;
+use crate::events::note_other;
 use anyhow::Result;
 use clap::Args;
 
@@ -18,6 +19,10 @@ pub(crate) struct Rmi {
 
 impl Rmi {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        Ok(each(&self.images, |image| engine.remove_image(image, self.force).map(|removed| removed.to_string())))
+        Ok(each(&self.images, |image| {
+            let removed = engine.remove_image(image, self.force)?;
+            note_other(engine.dirs(), "image", "delete", image, &[]);
+            Ok(removed.to_string())
+        }))
     }
 }

@@ -1,12 +1,21 @@
 //! `tara run`.
 
-use super::options::{FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions};
+use super::attach::code;
+use super::options::{
+    AttachOptions, FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions, SupervisionOptions,
+    labels, write_id,
+};
 use super::print;
+use crate::attach::End;
+use crate::attach::frame::Wish;
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
+use crate::report::Refusal;
 use crate::spec::Arguments;
 use anyhow::Result;
 use clap::{ArgAction, Args};
+use std::path::PathBuf;
+use step02_pid_ns::ForwardedSignals;
 
 /// Run a program in a new container.
 #[derive(Debug, Args)]
@@ -15,6 +24,11 @@ pub(crate) struct Run {
     /// Let it run on by itself, and print its id.
     #[arg(short, long)]
     detach: bool,
+    /// Attach only to these: stdin, stdout, stderr.
+    #[arg(short, long, value_name = "STREAM", conflicts_with = "detach")]
+    attach: Vec<String>,
+    #[command(flatten)]
+    how: AttachOptions,
     #[command(flatten)]
     options: Options,
 }
@@ -41,6 +55,12 @@ struct Options {
     /// The container's name.
     #[arg(long)]
     name: Option<String>,
+    /// Give the container a label.
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    label: Vec<String>,
+    /// Read labels from a file, one a line.
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
     #[command(flatten)]
     files: FileOptions,
     /// Run this instead of the image's entrypoint.
@@ -58,6 +78,8 @@ struct Options {
     #[command(flatten)]
     network: NetworkOptions,
     #[command(flatten)]
+    supervision: SupervisionOptions,
+    #[command(flatten)]
     security: SecurityOptions,
     #[command(flatten)]
     resources: ResourceOptions,
@@ -71,17 +93,25 @@ impl Run {
         self.options.process.check_terminal()?;
         let request = self.options.request(engine)?;
         engine.warn_of_the_network(&request.networking);
-        engine.run(&request)
+        // What is thrown away when it ends, and cannot be detached from, may as well end with us: nobody else is needed then.
+        let has_terminal = self.options.process.tty;
+        if request.auto_remove && !has_terminal && self.attach.is_empty() && !self.options.supervision.needs_a_monitor()
+        {
+            return engine.run(&request);
+        }
+        self.run_attached(engine, request)
     }
 
     fn run_detached(&self, engine: &Engine) -> Result<u8> {
         let request = self.options.request(engine)?;
         engine.warn_of_the_network(&request.networking);
+        let file = self.options.supervision.cidfile()?;
         // Before the monitor, whose messages cannot be followed while an image is made.
         engine.image(&request.image)?;
-        match monitor::start(engine, &Task::Run(Box::new(request)))? {
-            Ok(id) => {
-                print(&format!("{id}\n"));
+        match monitor::start(engine, Task::Run(Box::new(request)), None)? {
+            Ok(started) => {
+                write_id(file, &started.id)?;
+                print(&format!("{}\n", started.id));
                 Ok(0)
             }
             Err(failed) => {
@@ -90,11 +120,60 @@ impl Run {
             }
         }
     }
+
+    /// In the foreground, but the container has a monitor and outlives us.
+    fn run_attached(&self, engine: &Engine, request: RunRequest) -> Result<u8> {
+        let streams = Streams::parse(&self.attach)?;
+        let input = request.interactive && streams.input;
+        let session = self.how.session(request.arguments.terminal, input, streams.wish.and(Wish::OWNER))?;
+        let file = self.options.supervision.cidfile()?;
+        engine.image(&request.image)?;
+        let signals = ForwardedSignals::block()?;
+        let raw = session.enter_terminal()?;
+        let end = match monitor::start(engine, Task::Run(Box::new(request)), Some(&session))? {
+            Ok(started) => {
+                write_id(file, &started.id)?;
+                started.relay(session, &signals)
+            }
+            Err(failed) => Ok(End::Failed(failed)),
+        };
+        drop(raw);
+        Ok(code(end?))
+    }
+}
+
+/// What `-a` names; without it, everything.
+struct Streams {
+    input: bool,
+    wish: Wish,
+}
+
+impl Streams {
+    fn parse(names: &[String]) -> Result<Self> {
+        if names.is_empty() {
+            return Ok(Self { input: true, wish: Wish::STDOUT.and(Wish::STDERR) });
+        }
+        let mut streams = Self { input: false, wish: Wish::default() };
+        for name in names {
+            match name.to_ascii_lowercase().as_str() {
+                "stdin" => streams.input = true,
+                "stdout" => streams.wish = streams.wish.and(Wish::STDOUT),
+                "stderr" => streams.wish = streams.wish.and(Wish::STDERR),
+                _ => {
+                    let refusal = Refusal::new(format!("`--attach {name}`"));
+                    return Err(refusal.help("write stdin, stdout or stderr").into());
+                }
+            }
+        }
+        Ok(streams)
+    }
 }
 
 impl Create {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let file = self.options.supervision.cidfile()?;
         let id = engine.create(&self.options.request(engine)?)?;
+        write_id(file, &id)?;
         print(&format!("{id}\n"));
         Ok(0)
     }
@@ -103,15 +182,20 @@ impl Create {
 impl Options {
     fn request(&self, engine: &Engine) -> Result<RunRequest> {
         let networking = self.network.networking(engine)?;
+        let (mounts, volumes) = self.files.mounts()?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
             hostname: self.network.hostname.clone(),
             user: self.process.user.clone(),
-            mounts: self.files.mounts()?,
+            mounts,
+            volumes,
+            volumes_from: self.files.volumes_from(),
+            labels: labels(&self.label_file, &self.label)?,
             auto_remove: self.rm,
             init: self.init,
             interactive: self.process.interactive,
+            upkeep: self.supervision.upkeep(self.rm)?,
             arguments: Arguments {
                 entrypoint: self.entrypoint.clone(),
                 command: self.command.clone(),

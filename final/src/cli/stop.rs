@@ -2,6 +2,7 @@
 
 use super::{each_with_code, print};
 use crate::engine::Engine;
+use crate::lifecycle::StopRequest;
 use crate::report;
 use anyhow::Result;
 use clap::Args;
@@ -10,9 +11,18 @@ use std::time::Duration;
 /// Stop containers: ask their programs to end, and kill those that do not.
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// Seconds to wait before killing.
-    #[arg(short, long, default_value_t = 10)]
-    time: u32,
+    /// Seconds to wait before killing, -1 for ever [default: the container's own, 10].
+    #[arg(
+        short = 't',
+        long = "timeout",
+        visible_alias = "time",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
+    time: Option<i64>,
+    /// The signal that asks, in place of the container's own.
+    #[arg(short, long)]
+    signal: Option<String>,
     /// Names, ids or beginnings of ids.
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -26,9 +36,15 @@ pub(crate) struct Restart {
 }
 
 impl Stop {
+    fn request(&self) -> StopRequest {
+        // A negative time is no end.
+        let patience = self.time.map(|seconds| u64::try_from(seconds).ok().map(Duration::from_secs));
+        StopRequest { signal: self.signal.clone(), patience }
+    }
+
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let mut code = 0;
-        let results = engine.stop(&self.containers, Duration::from_secs(self.time.into()));
+        let results = engine.stop(&self.containers, &self.request());
         for (container, result) in self.containers.iter().zip(results) {
             match result {
                 Ok(()) => print(&format!("{container}\n")),
@@ -44,8 +60,7 @@ impl Stop {
 
 impl Restart {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let patience = Duration::from_secs(self.stop.time.into());
-        for result in engine.stop(&self.stop.containers, patience) {
+        for result in engine.stop(&self.stop.containers, &self.stop.request()) {
             result?;
         }
         Ok(each_with_code(&self.stop.containers, |container| engine.start(container)))

@@ -1,17 +1,16 @@
 //! The host's terminal joined with the container's: raw mode, bytes both ways, the window's size.
 
+use crate::attach::RawMode;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::SIGWINCH;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{read, write};
 use std::io::{IsTerminal, Stdin, Write, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use step02_pid_ns::{ForwardedSignals, Running};
-use step03_mount_overlay::Terminal;
 use sys::terminal::{set_size, size};
 
 /// The host's side of a container's terminal.
@@ -26,19 +25,11 @@ pub struct Console {
 }
 
 impl Console {
-    /// Gives the container's terminal our window's size and, with `interactive`, puts ours into raw mode: ctrl-C and the rest
-    /// are the container's to interpret.
+    /// Gives the terminal with this master our window's size and, with `interactive`, puts ours into raw mode: ctrl-C and the rest
+    /// are the program's to interpret.
     ///
     /// # Errors
     /// tcsetattr(3).
-    pub fn open(terminal: &Terminal, interactive: bool) -> Result<Self> {
-        Self::of(terminal.master().try_clone_to_owned().context("duplicate the terminal's master")?, interactive)
-    }
-
-    /// The same for a terminal's master alone.
-    ///
-    /// # Errors
-    /// As [`Console::open`].
     pub fn of(master: OwnedFd, interactive: bool) -> Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
@@ -143,26 +134,4 @@ struct Ready {
     ended: bool,
     output: bool,
     input: bool,
-}
-
-/// Our terminal in raw mode, until this is dropped.
-#[derive(Debug)]
-struct RawMode {
-    before: Termios,
-}
-
-impl RawMode {
-    fn enter() -> Result<Self> {
-        let before = tcgetattr(stdin()).context("ask the terminal for its mode")?;
-        let mut raw = before.clone();
-        cfmakeraw(&mut raw);
-        tcsetattr(stdin(), SetArg::TCSANOW, &raw).context("put the terminal into raw mode")?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        let _closed_already = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
-    }
 }

@@ -5,14 +5,16 @@ mod console;
 mod prepare;
 mod privileges;
 
-use crate::monitor::{ContainerStdio as Stdio, Log, relay};
-use crate::network::{Begun, Ready};
+use crate::monitor::{ContainerStdio as Stdio, Monitor, relay};
+use crate::network::{Begun, Ready, open_namespace};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
 use step05_cgroups::Cgroup;
@@ -40,12 +42,21 @@ pub struct Launch<'a> {
     pub privilege: crate::rootless::Privilege,
 }
 
+/// How the program ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Its exit code or signal.
+    pub status: WaitStatus,
+    /// Whether the kernel ended one of its processes for want of memory.
+    pub oom_killed: bool,
+}
+
 /// Who stays with the program, and what becomes of its output.
 pub enum Supervision<'a> {
-    /// This process, at our own terminal or pipes.
+    /// This process: the program has our own standard input and output.
     Foreground,
-    /// A monitor: into the log. The function is told when the program runs.
-    Monitor(&'a mut Log, Box<dyn FnOnce() + 'a>),
+    /// A monitor: into the log, and to everybody attached.
+    Monitor(&'a mut Monitor),
 }
 
 /// Starts it and waits for its end, passing signals and the terminal on. `meanwhile` gets the child's PID and runs while
@@ -57,20 +68,25 @@ pub enum Supervision<'a> {
 pub fn launch(
     mut launch: Launch<'_>,
     signals: &ForwardedSignals,
-    supervision: Supervision<'_>,
+    mut supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
-) -> Result<WaitStatus> {
+) -> Result<Ended> {
     let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-    let mut pipes = match supervision {
-        Supervision::Monitor(..) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
+    let mut stdio = match supervision {
+        Supervision::Monitor(_) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
         _ => None,
     };
-    let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
+    let for_program = stdio.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
     let mut prepared = Prepared::new(&launch, network, for_program)?;
-    let attended = matches!(supervision, Supervision::Foreground);
-    let terminal = prepared.terminal.as_ref().filter(|_| attended);
-    let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
+    if let Supervision::Monitor(monitor) = &mut supervision {
+        if let Some(terminal) = &prepared.terminal {
+            stdio = Some(Stdio::terminal(terminal.master.try_clone()?, terminal.device.try_clone()?)?);
+        }
+        // The window's size, before the program asks for it.
+        let requests = monitor.clients.serve(true);
+        stdio.as_mut().map_or(Ok(()), |stdio| stdio.obey(requests, None))?;
+    }
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
         into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
@@ -78,6 +94,7 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
+    let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
     let (mut told, mut host_pid) = (Ok(()), None);
     let spawned = spawn_and(
         &clone,
@@ -87,6 +104,7 @@ pub fn launch(
             told = meanwhile(pid);
         },
     );
+    drop(born_elsewhere);
     // Why there is no network says more than that the child waited for it in vain.
     let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
     let running = match spawned {
@@ -97,28 +115,45 @@ pub fn launch(
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
-    let status = match (supervision, console) {
-        (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
-        (Supervision::Foreground, None) => supervise(&running, signals)?,
-        (Supervision::Monitor(log, tell), _) => {
-            let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
+    let cgroup = prepared.cgroup.take();
+    let status = match supervision {
+        Supervision::Foreground => supervise(&running, signals)?,
+        Supervision::Monitor(monitor) => {
             // The program has its ends; with ours open the pipes would never end.
             drop(prepared);
-            tell();
-            relay(&running, signals, stdio, log)?
+            if told.is_ok() {
+                monitor.begin();
+            }
+            let stdio = stdio.context("the program has neither pipes nor a terminal")?;
+            relay(&running, signals, stdio, monitor)?
         }
     };
-    told.map(|()| status)
+    told?;
+    let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
+    Ok(Ended { status, oom_killed })
+}
+
+/// Children of this process are born in another PID namespace, as long as this lives. This process itself stays where it is.
+struct ChildrenIn {
+    before: OwnedFd,
+}
+
+impl ChildrenIn {
+    fn enter(other: &OwnedFd) -> Result<Self> {
+        let before = open_namespace(Path::new("/proc/self/ns/pid")).context("open our own PID namespace")?;
+        setns(other, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of another container")?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for ChildrenIn {
+    fn drop(&mut self) {
+        let _own_is_always_allowed = setns(&self.before, CloneFlags::CLONE_NEWPID);
+    }
 }
 
 fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
     network.finish(host_pid)
-}
-
-/// The terminal's side of whoever shows it.
-fn master(prepared: &Prepared) -> Result<Stdio> {
-    let terminal = prepared.terminal.as_ref().context("the program has neither pipes nor a terminal")?;
-    Ok(Stdio::terminal(terminal.master.try_clone()?))
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.

@@ -118,7 +118,7 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for one that is in it already, or that has no network of its own.
     pub fn connect(&self, mut attachment: Attachment, container: &str) -> Result<()> {
-        let Container { mut record, status } = Container::find(self.dirs(), container)?;
+        let Container { mut record, status, .. } = Container::find(self.dirs(), container)?;
         if attachment.network != DEFAULT {
             attachment.network = Definition::find(self.dirs(), &attachment.network)?.name;
         }

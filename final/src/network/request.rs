@@ -90,6 +90,15 @@ impl Networking {
         }
     }
 
+    /// The networks that it is in; of one that has none to itself, docker's word for that.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match &self.mode {
+            Mode::Bridge => self.attachments.iter().map(|attachment| attachment.network.clone()).collect(),
+            _ => vec![self.name()],
+        }
+    }
+
     /// Whether files in `/etc` are written for it. A container without a network has nobody to name; it pays for them only when
     /// something was asked for that they say.
     #[must_use]

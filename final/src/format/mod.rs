@@ -1,18 +1,34 @@
 //! Output as docker's: columns, sizes, times.
 
+pub mod listing;
+pub mod template;
+
+pub use listing::{Format, Listing, Row};
+pub use template::Template;
+
 use jiff::Timestamp;
 use std::io::Write;
 
-/// Lays rows out in columns, three spaces between them. The first row is the header.
+/// Lays lines out in columns, three spaces between them; a tab ends a cell.
+///
+/// # Panics
+/// Never: a vector takes every write.
 #[must_use]
-pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub fn columns<'l>(lines: impl Iterator<Item = &'l str>) -> String {
     let mut writer = tabwriter::TabWriter::new(Vec::new()).padding(3);
-    for row in rows {
-        writeln!(writer, "{}", row.join("\t")).expect("a vector takes every write");
+    for line in lines {
+        writeln!(writer, "{line}").expect("a vector takes every write");
     }
     let bytes = writer.into_inner().expect("a vector takes every flush");
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The same for rows of cells. The first row is the header.
+#[must_use]
+pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let lines: Vec<String> = rows.iter().map(|row| row.join("\t")).collect();
+    columns(lines.iter().map(String::as_str))
 }
 
 /// A size as docker's: decimal units, three significant digits (`4.26MB`).

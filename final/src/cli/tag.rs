@@ -1,0 +1,23 @@
+//! `tara tag`.
+
+use crate::engine::Engine;
+use anyhow::Result;
+use clap::Args;
+
+/// Give an image one more name.
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// The image's name or id.
+    #[arg(value_name = "IMAGE")]
+    source: String,
+    /// The new name; an image that has it loses it.
+    #[arg(value_name = "NAME[:TAG]")]
+    target: String,
+}
+
+impl Tag {
+    pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        engine.store().tag(&self.source, &self.target)?;
+        Ok(0)
+    }
+}
