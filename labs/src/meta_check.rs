@@ -173,6 +173,8 @@ impl Walk<'_> {
         wanted: &dyn Fn(&Task, &Check) -> bool,
     ) -> Result<Vec<Outcome>> {
         let folder = self.workspace.scratch("meta").join(self.lab.name());
+        // Files that the reference has no more would be compiled, too.
+        let _none_there = std::fs::remove_dir_all(folder.join("src"));
         write_sources(self.workspace, self.lab, &folder, body)?;
         let built = self.kit.build(&folder, &folder.join("built"), &|name| check::of_file(self.lab, name, wanted));
         let built = built.map_err(|error| match error.downcast::<DoesNotCompile>() {
