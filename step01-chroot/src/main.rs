@@ -26,20 +26,24 @@ fn main() -> ExitCode {
 
 // ANCHOR: run
 fn run(args: &Args) -> Result<u8, Error> {
+    // ANCHOR: task3_run
     let root = Root::open(&args.rootfs)?;
     let program = Program::new(&args.command, &environment())?;
     let child = sys::clone::fork(|| print(&enter_and_execute(&root, &program))).map_err(Error::Fork)?;
     let status = nix::sys::wait::waitpid(child, None).map_err(Error::Fork)?;
     Ok(exit_code(status).unwrap_or(125))
+    // ANCHOR_END: task3_run
 }
 
 /// The child: it becomes the program, or comes back with the reason why not.
 fn enter_and_execute(root: &Root, program: &Program) -> Error {
+    // ANCHOR: task3_child
     if let Err(failure) = root.enter() {
         return Error::of_enter(&failure);
     }
     let failure = program.execute();
     Error::of_execute(&failure, std::os::fd::AsFd::as_fd(root))
+    // ANCHOR_END: task3_child
 }
 // ANCHOR_END: run
 

@@ -47,6 +47,7 @@ impl Execute for Program {
     /// Tries the candidates as execvp(3) does: a missing one is passed over, a forbidden one is remembered.
     // ANCHOR: execute
     fn execute(&self) -> Failure<'_> {
+        // ANCHOR: task2_execute
         let mut refusal = Failure { doing: "find", on: self.name().to_bytes(), errno: Errno::ENOENT };
         for path in &self.candidates {
             let errno = execve(path, &self.argv, &self.envp);
@@ -60,11 +61,13 @@ impl Execute for Program {
             }
         }
         refusal
+        // ANCHOR_END: task2_execute
     }
     // ANCHOR_END: execute
 }
 
 fn candidates(name: &str, env: &[String]) -> Vec<String> {
+    // ANCHOR: task2_candidates
     if name.contains('/') {
         return vec![name.to_owned()];
     }
@@ -74,6 +77,7 @@ fn candidates(name: &str, env: &[String]) -> Vec<String> {
         if entry.is_empty() { ".".to_owned() } else { entry.to_owned() }
     };
     path.split(':').map(|entry| format!("{}/{name}", folder(entry).trim_end_matches('/'))).collect()
+    // ANCHOR_END: task2_candidates
 }
 
 fn c_strings(strings: &[String]) -> Result<Vec<CString>, Error> {

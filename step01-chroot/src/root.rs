@@ -41,11 +41,13 @@ impl Root {
     /// EPERM without CAP_SYS_CHROOT. Source: chroot(2).
     // ANCHOR: enter
     pub fn enter(&self) -> Result<(), Failure<'_>> {
+        // ANCHOR: task1_enter
         // By name: our descriptor was opened before there was a new process, and from step 2 on it would lead into the
         // host's table of mounts, where the new process may mount nothing (EINVAL).
         chroot(self.path.as_c_str()).whilst("change the root to", &self.path)?;
         // chroot moves the root and leaves the working directory where it was: outside, with `..` open before us.
         chdir(c"/").whilst("change into", c"/")
+        // ANCHOR_END: task1_enter
     }
     // ANCHOR_END: enter
 }

@@ -62,6 +62,7 @@ fn be_program(parent: &Channel, program: &dyn Execute) -> Infallible {
 /// Passes every signal on to the program; reaps orphans; ends as the program ends, and the kernel ends the rest.
 // ANCHOR: reap
 fn reap_until_the_end(program: Pid) -> Infallible {
+    // ANCHOR: task4_loop
     loop {
         match SigSet::all().wait() {
             Ok(Signal::SIGCHLD) => {
@@ -74,10 +75,12 @@ fn reap_until_the_end(program: Pid) -> Infallible {
             Err(_) => {}
         }
     }
+    // ANCHOR_END: task4_loop
 }
 
 /// Reaps all that have ended: several ends may come as one SIGCHLD. `Some` is the program's exit code.
 fn reap(program: Pid) -> Option<u8> {
+    // ANCHOR: task4_reap
     let mut ended = None;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -86,5 +89,6 @@ fn reap(program: Pid) -> Option<u8> {
             Ok(_) => {}
         }
     }
+    // ANCHOR_END: task4_reap
 }
 // ANCHOR_END: reap

@@ -12,9 +12,11 @@ use sys::{Failure, Whilst};
 /// ENOENT without a `/proc` to mount on; EPERM without CAP_SYS_ADMIN over the PID namespace. Source: proc(5).
 // ANCHOR: mount_proc
 pub fn mount_proc() -> Result<(), Failure<'static>> {
+    // ANCHOR: task1_mount_proc
     const PATH: &std::ffi::CStr = c"/proc";
     let harmless = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(c"proc"), PATH, Some(c"proc"), harmless, None::<&std::ffi::CStr>).whilst("mount a new proc on", PATH)
+    // ANCHOR_END: task1_mount_proc
 }
 // ANCHOR_END: mount_proc
 
@@ -23,6 +25,8 @@ pub fn mount_proc() -> Result<(), Failure<'static>> {
 /// # Errors
 /// EINVAL when `/` is no mount point (a chroot). Source: mount_namespaces(7), "Shared subtrees".
 pub fn receive_mounts_only() -> Result<(), Failure<'static>> {
+    // ANCHOR: task1_slave
     const NONE: Option<&std::ffi::CStr> = None;
     mount(NONE, c"/", NONE, MsFlags::MS_SLAVE | MsFlags::MS_REC, NONE).whilst("make a slave of every mount below", c"/")
+    // ANCHOR_END: task1_slave
 }

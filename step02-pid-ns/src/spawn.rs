@@ -73,6 +73,7 @@ pub fn spawn_and<'p>(
 
 /// Parent: gives the child its users, then reads its reports until the program runs.
 fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid, meanwhile: impl FnOnce(Pid)) -> Result<(), Error> {
+    // ANCHOR: task3_follow
     if let Some(map) = spec.user_map {
         map.write(host_pid)?;
         // EPIPE: the child is dead already; how it died is what the report, or its absence, says.
@@ -90,6 +91,7 @@ fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid, meanwhile: impl 
         }
     }
     if ready { Ok(()) } else { Err(Error::Died(None)) }
+    // ANCHOR_END: task3_follow
 }
 
 /// The one unsafe call outside of `crates/sys`: `child` is what the child does, and it never comes back.
@@ -153,6 +155,7 @@ fn prepare<'p>(
     parents_end: &Channel,
     child_half: impl FnOnce() -> Result<&'p dyn Execute, Failure<'p>>,
 ) -> Result<&'p dyn Execute, Failure<'p>> {
+    // ANCHOR: task2_prepare
     // A copy of the parent's end would keep the channel open when the parent dies.
     parents_end.close_copy().whilst("close the parent's end of the report", c"")?;
     // What is ignored or blocked would stay so across execve, and Rust ignores SIGPIPE.
@@ -168,5 +171,6 @@ fn prepare<'p>(
         die_with_parent()?;
     }
     child_half()
+    // ANCHOR_END: task2_prepare
 }
 // ANCHOR_END: child

@@ -63,6 +63,7 @@ impl AsFd for ForwardedSignals {
 /// # Errors
 /// [`Error::Signal`], [`Error::Wait`].
 pub fn supervise(running: &Running, signals: &ForwardedSignals) -> Result<WaitStatus, Error> {
+    // ANCHOR: task5_supervise
     loop {
         let mut sources =
             [PollFd::new(running.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -80,4 +81,5 @@ pub fn supervise(running: &Running, signals: &ForwardedSignals) -> Result<WaitSt
             }
         }
     }
+    // ANCHOR_END: task5_supervise
 }

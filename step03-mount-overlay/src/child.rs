@@ -21,9 +21,11 @@ use sys::{Failure, Whilst};
 /// mount(2). Source: mount_namespaces(7), "Shared subtrees".
 // ANCHOR: private
 pub fn make_private() -> Result<(), Failure<'static>> {
+    // ANCHOR: task1_private
     const NONE: Option<&CStr> = None;
     // Recursive: `/` alone would leave /home, /run and every other mount linked.
     mount(NONE, c"/", NONE, MsFlags::MS_PRIVATE | MsFlags::MS_REC, NONE).whilst("make private every mount below", c"/")
+    // ANCHOR_END: task1_private
 }
 // ANCHOR_END: private
 
@@ -90,6 +92,7 @@ impl Step {
     /// A copy of a mount of the host, attached nowhere yet.
     // ANCHOR: bind
     fn copy(&self) -> Result<OwnedFd, Failure<'_>> {
+        // ANCHOR: task4_bind
         let Action::Bind { source, recursive, set, clear, propagation } = &self.action else {
             return self.wrong();
         };
@@ -99,6 +102,7 @@ impl Step {
         set_attributes(tree.as_fd(), *set, *clear, *propagation, *recursive)
             .whilst("set the attributes of the mount of", source)?;
         Ok(tree)
+        // ANCHOR_END: task4_bind
     }
     // ANCHOR_END: bind
 
@@ -120,11 +124,13 @@ impl Device {
 }
 
 fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    // ANCHOR: task5_devices
     for (name, major, minor) in DEVICES {
         let mode = Mode::from_bits_truncate(0o666);
         mknodat(dev, name, SFlag::S_IFCHR, mode, makedev(major, minor)).whilst("make the device", name)?;
     }
     Ok(())
+    // ANCHOR_END: task5_devices
 }
 
 /// Source: OCI runtime specification, runtime-linux.md, "Dev symbolic links".
@@ -157,6 +163,7 @@ pub fn make_read_only(root: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
 /// EINVAL when `root` is not the root of a mount in this namespace, EBUSY when it is the current root. Source: pivot_root(2).
 // ANCHOR: pivot
 pub fn pivot_root(root: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
+    // ANCHOR: task3_pivot
     fchdir(root).whilst("change into", c"the new root")?;
     // Both arguments `.`: the old root is stacked on the new one at the same place, and no directory is needed for it
     // (pivot_root(2), "NOTES").
@@ -164,5 +171,6 @@ pub fn pivot_root(root: BorrowedFd<'_>) -> Result<(), Failure<'static>> {
     // `.` is now the old root. Detached, nothing inside can name the host's files any more: a chroot has no such call.
     umount2(c".", MntFlags::MNT_DETACH).whilst("detach", c"the old root")?;
     chdir(c"/").whilst("change into", c"/")
+    // ANCHOR_END: task3_pivot
 }
 // ANCHOR_END: pivot

@@ -116,6 +116,7 @@ impl AsFd for Overlay {
 
 // ANCHOR: configure
 fn set_upper(context: &FsContext, layers: &Layers<'_>) -> Result<[Named; 2], Error> {
+    // ANCHOR: task2_upper
     let refused = |errno| refusal(layers, errno, Some(context));
     context.set(c"source", c"overlay").map_err(refused)?;
     let upper = Named::new(layers.upper)?;
@@ -129,12 +130,15 @@ fn set_upper(context: &FsContext, layers: &Layers<'_>) -> Result<[Named; 2], Err
         context.set_flag(c"userxattr").map_err(refused)?;
     }
     Ok([upper, work])
+    // ANCHOR_END: task2_upper
 }
 
 /// The kernel wants the topmost layer first.
 fn set_lower(context: &FsContext, layers: &Layers<'_>) -> Result<(), Error> {
+    // ANCHOR: task2_lower
     let refused = |errno| refusal(layers, errno, Some(context));
     layers.lower.iter().rev().try_for_each(|layer| context.set(c"lowerdir+", &Named::new(layer)?.name).map_err(refused))
+    // ANCHOR_END: task2_lower
 }
 // ANCHOR_END: configure
 

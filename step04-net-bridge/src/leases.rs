@@ -90,6 +90,7 @@ impl Leases {
     }
 
     fn take_any(&self, network: &Network, id: &str) -> Result<Ipv4Addr, Error> {
+        // ANCHOR: task3_any
         loop {
             let taken: BTreeSet<Ipv4Addr> = self.all_addresses()?.collect();
             let is_free = |address: &Ipv4Addr| *address != network.gateway && !taken.contains(address);
@@ -103,6 +104,7 @@ impl Leases {
                 return Ok(address);
             }
         }
+        // ANCHOR_END: task3_any
     }
     // ANCHOR_END: take
 
@@ -122,12 +124,14 @@ impl Leases {
 
     /// The link is the lock.
     fn try_address(&self, id: &str, address: Ipv4Addr) -> Result<bool, Error> {
+        // ANCHOR: task3_link
         let link = self.addresses.join(address.to_string());
         match symlink(id, &link) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(Error::file("take the address", &link)(error)),
         }
+        // ANCHOR_END: task3_link
     }
 
     /// Gives back all that the container has here. Nothing is as good.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// also `accept_ra` from 1 to 2 where it is 1: a router would no longer take its own routes from announcements). They stay: who
 /// else relies on them by then cannot be known. `route_localnet` is set for the bridge alone.
 pub(crate) fn forward(network: &Network) -> Result<(), Error> {
+    // ANCHOR: task4_forward
     set(&v4(&network.bridge, "route_localnet"), "1")?;
     if network.internal {
         return Ok(());
@@ -20,6 +21,7 @@ pub(crate) fn forward(network: &Network) -> Result<(), Error> {
         set(Path::new("/proc/sys/net/ipv6/conf/all/forwarding"), "1")?;
     }
     Ok(())
+    // ANCHOR_END: task4_forward
 }
 
 /// Whether the kernel speaks IPv6.

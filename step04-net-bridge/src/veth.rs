@@ -28,6 +28,7 @@ pub(crate) fn group(address: Ipv4Addr) -> u32 {
 /// It is never removed: it goes with the container's namespace. (Removing it costs 12 to 28 ms, in which one waits.)
 // ANCHOR: pair
 pub(crate) fn make(bridge: &Bridge, lease: &Lease, netns: &Netns) -> Result<(), Error> {
+    // ANCHOR: task1_pair
     let name = host_end(&lease.id, lease.interface);
     let fd = netns.as_fd().as_raw_fd().cast_unsigned();
     let mut batch = Batch::new();
@@ -58,6 +59,7 @@ pub(crate) fn make(bridge: &Bridge, lease: &Lease, netns: &Netns) -> Result<(), 
         result => result,
     }
     .map_err(Error::kernel("make the veth pair", name))
+    // ANCHOR_END: task1_pair
 }
 // ANCHOR_END: pair
 
@@ -84,6 +86,7 @@ fn container_end(interface: u8) -> String {
 /// In the container's namespace: loopback and the container's end up, its addresses, the way out. One send, one answer.
 // ANCHOR: inside
 pub(crate) fn configure(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
+    // ANCHOR: task2_inside
     let name = container_end(lease.interface);
     let route = Socket::route().map_err(Error::errno("open a socket in the namespace of", &lease.id))?;
     let index = nix::net::if_::if_nametoindex(name.as_str()).map_err(Error::errno("find the link", &name))?;
@@ -106,6 +109,7 @@ pub(crate) fn configure(bridge: &Bridge, lease: &Lease) -> Result<(), Error> {
         }
     }
     route.request(batch.acknowledge()).map_err(Error::kernel("configure the container's link", &name))
+    // ANCHOR_END: task2_inside
 }
 // ANCHOR_END: inside
 

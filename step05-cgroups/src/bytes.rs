@@ -17,6 +17,7 @@ impl FromStr for Bytes {
     /// `4096`, `64m`, `64mb`, `64MiB`, `1.5g`. Source: docker's reference, "Runtime constraints on resources".
     // ANCHOR: bytes
     fn from_str(text: &str) -> Result<Self, Error> {
+        // ANCHOR: task3_bytes
         let wrong = || Error::Bytes(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
         let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
@@ -33,6 +34,7 @@ impl FromStr for Bytes {
             }
         };
         scale(number, 1 << (10 * power)).map(Self).ok_or_else(wrong)
+        // ANCHOR_END: task3_bytes
     }
     // ANCHOR_END: bytes
 }

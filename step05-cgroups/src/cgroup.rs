@@ -44,6 +44,7 @@ impl Cgroup {
     }
 
     fn fill(&mut self, limits: &Limits) -> Result<(), Error> {
+        // ANCHOR: task1_fill
         let parent = self.parent.clone();
         for (tree, wishes) in trees(&parent, &wishes(limits))? {
             let asked = wishes.iter().any(|(_, flag)| flag.is_some());
@@ -58,6 +59,7 @@ impl Cgroup {
         }
         self.set(limits)?;
         limits.devices.as_ref().map_or(Ok(()), |_| self.set_devices(limits))
+        // ANCHOR_END: task1_fill
     }
     // ANCHOR_END: create
 
@@ -97,7 +99,9 @@ impl Cgroup {
     /// v2: the directory that clone3 puts the new process into. Source: clone(2), CLONE_INTO_CGROUP.
     #[must_use]
     pub fn into_cgroup(&self) -> Option<BorrowedFd<'_>> {
+        // ANCHOR: task1_into
         self.directories.iter().find(|directory| directory.version == Version::V2).map(|directory| directory.fd.as_fd())
+        // ANCHOR_END: task1_into
     }
 
     /// What a container that is in it may see of the trees, each the version and the controllers of one of its directories, by their

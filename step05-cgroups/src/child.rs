@@ -20,10 +20,12 @@ impl Cgroup {
     /// write(2) to `tasks`: ENOSPC for a cpuset that is empty, EAGAIN where the limit of processes is reached.
     // ANCHOR: enter
     pub fn enter(&self) -> Result<(), Failure<'_>> {
+        // ANCHOR: task1_enter
         for tasks in self.directories.iter().filter_map(|directory| directory.tasks.as_ref()) {
             write(tasks.fd.as_fd(), b"0").whilst("join the cgroup", &tasks.name)?;
         }
         Ok(())
+        // ANCHOR_END: task1_enter
     }
     // ANCHOR_END: enter
 }

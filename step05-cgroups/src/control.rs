@@ -21,6 +21,7 @@ impl Cgroup {
     /// [`Error::Deadline`] when a process does not stop; then all go on.
     // ANCHOR: freeze
     pub fn freeze(&mut self) -> Result<(), Error> {
+        // ANCHOR: task4_freeze
         let made = self.ensure_freezer()?;
         let Some(freezer) = self.directory_of(Controller::Freezer) else { return Ok(()) };
         order(freezer, true)?;
@@ -35,6 +36,7 @@ impl Cgroup {
             is_frozen(freezer)
         });
         frozen.inspect_err(|_| drop(order(freezer, false)))
+        // ANCHOR_END: task4_freeze
     }
     // ANCHOR_END: freeze
 
@@ -60,6 +62,7 @@ impl Cgroup {
     /// [`Error::Deadline`].
     // ANCHOR: kill
     pub fn kill(&mut self) -> Result<(), Error> {
+        // ANCHOR: task4_kill
         let Some(path) = self.directories.first().map(|directory| directory.path.clone()) else { return Ok(()) };
         // Linux 5.14 and newer: one write, and nobody born meanwhile escapes.
         let all_in_v2 = self.directories.len() == 1 && files::write(&path.join("cgroup.kill"), "1").is_ok();
@@ -69,6 +72,7 @@ impl Cgroup {
             }
             Ok(self.processes()?.is_empty())
         })
+        // ANCHOR_END: task4_kill
     }
 
     /// Frozen, nobody forks: so one round meets all. The signal is taken when they go on.

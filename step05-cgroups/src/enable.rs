@@ -35,6 +35,7 @@ pub(crate) fn enable(tree: &Tree, base: &Path, path: &Path, wishes: &[Wish]) -> 
 
 /// Enables them one by one: written together, one that cannot be had would take the others with it.
 fn enable_below(tree: &Tree, directory: &Path, wishes: &[Wish]) -> Result<(), Error> {
+    // ANCHOR: task2_enable
     let control = directory.join(CONTROL);
     let missing = missing(&files::read(&control)?.unwrap_or_default(), wishes);
     let occupied = !missing.is_empty() && is_occupied(directory) && !step_aside(tree, directory);
@@ -47,6 +48,7 @@ fn enable_below(tree: &Tree, directory: &Path, wishes: &[Wish]) -> Result<(), Er
         }
     }
     Ok(())
+    // ANCHOR_END: task2_enable
 }
 // ANCHOR_END: enable
 

@@ -34,6 +34,7 @@ pub fn reclaim(parent: &Parent, id: &str) -> Result<(), Error> {
 
 // ANCHOR: remove
 pub(crate) fn remove_tree(path: &Path, begin: Instant) -> Result<(), Error> {
+    // ANCHOR: task5_remove
     let mut pause = Duration::from_micros(50);
     loop {
         match std::fs::remove_dir(path).map_err(|error| errno(&error)) {
@@ -47,5 +48,6 @@ pub(crate) fn remove_tree(path: &Path, begin: Instant) -> Result<(), Error> {
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(5));
     }
+    // ANCHOR_END: task5_remove
 }
 // ANCHOR_END: remove

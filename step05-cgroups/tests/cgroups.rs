@@ -38,6 +38,7 @@ testkit::suite! {
     limits_change_while_it_runs: [Need::Root, BUSYBOX, Need::Machine],
     another_process_finds_it_by_name: [Need::Root, BUSYBOX, Need::Machine],
     many_are_made_and_removed_side_by_side: [Need::Root, Need::Machine],
+    amounts_are_in_dockers_units: [Need::Machine],
     a_limit_that_cannot_be_had_names_its_flag: [Need::Root, Need::Machine],
     a_failed_creation_leaves_nothing: [Need::Root, Need::Machine],
     an_ordinary_user_is_told_what_to_do: [Need::Root, Need::Machine],
@@ -406,6 +407,12 @@ fn many_are_made_and_removed_side_by_side(host: &Host) {
         }
     });
     parent.remove().unwrap();
+}
+
+fn amounts_are_in_dockers_units(_host: &Host) {
+    let bytes = ["64m", "64MiB", "1.5g", "4096", "1k"].map(|text| text.parse::<Bytes>().map(|bytes| bytes.0).ok());
+    assert_eq!(bytes, [Some(64 << 20), Some(64 << 20), Some(3 << 29), Some(4096), Some(1024)]);
+    assert!(["m", "64x", "-1", "1e3"].iter().all(|text| text.parse::<Bytes>().is_err()));
 }
 
 fn a_limit_that_cannot_be_had_names_its_flag(host: &Host) {

@@ -47,12 +47,14 @@ impl Capabilities {
     /// [`Error::Capability`]; also for one that `kernel` does not have.
     // ANCHOR: tweak
     pub fn tweak<S: AsRef<str>>(self, add: &[S], drop: &[S], kernel: Self) -> Result<Self, Error> {
+        // ANCHOR: task1_tweak
         let (add, drop) = (Named::parse(add, kernel)?, Named::parse(drop, kernel)?);
         Ok(match (add.all, drop.all) {
             (true, _) => kernel - drop.named,
             (false, true) => add.named,
             (false, false) => (self - drop.named) | add.named,
         })
+        // ANCHOR_END: task1_tweak
     }
     // ANCHOR_END: tweak
 

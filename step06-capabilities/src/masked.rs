@@ -98,6 +98,7 @@ struct Nothing<'r> {
 impl Nothing<'_> {
     // ANCHOR: cover
     fn cover<'p>(&mut self, place: &OwnedFd, path: &'p CStr) -> Result<(), Failure<'p>> {
+        // ANCHOR: task4_mask
         let kind = fstat(place).whilst("look at", path)?.st_mode;
         let is_folder = SFlag::from_bits_truncate(kind) & SFlag::S_IFMT == SFlag::S_IFDIR;
         let kept = if is_folder { &mut self.folder } else { &mut self.file };
@@ -115,6 +116,7 @@ impl Nothing<'_> {
             }
         };
         attach(tree.as_fd(), place.as_fd()).whilst("mask", path)
+        // ANCHOR_END: task4_mask
     }
     // ANCHOR_END: cover
 }

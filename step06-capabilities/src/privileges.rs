@@ -81,12 +81,14 @@ impl Privileges {
     #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
     #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     pub fn become_user(&self) -> Result<(), Failure<'_>> {
+        // ANCHOR: task3_user
         // The ceiling first: it needs CAP_SETPCAP, and a later setuid would have taken that away.
         self.sets.lower_bounding(self.kernel)?;
         // A change from user 0 to another empties the permitted set. Not yet: the filter may need CAP_SYS_ADMIN.
         keep_across_setuid(true).whilst("keep the capabilities for a moment", c"")?;
         self.user.enter(self.may_set_groups)?;
         keep_across_setuid(false).whilst("no longer keep the capabilities", c"")
+        // ANCHOR_END: task3_user
     }
 
     /// The second half: the capabilities and the filter.
@@ -96,6 +98,7 @@ impl Privileges {
     #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
     #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     pub fn confine(&self) -> Result<(), Failure<'_>> {
+        // ANCHOR: task3_confine
         if self.no_new_privs {
             self.sets.enter()?;
             set_no_new_privs().whilst("forbid new privileges", c"")?;
@@ -108,6 +111,7 @@ impl Privileges {
             self.load_filter()?;
             self.sets.enter()
         }
+        // ANCHOR_END: task3_confine
     }
 
     fn load_filter(&self) -> Result<(), Failure<'_>> {

@@ -38,11 +38,13 @@ impl Sets {
     /// because it needs CAP_SETPCAP.
     // ANCHOR: bounding
     pub(crate) fn lower_bounding(&self, kernel: Capabilities) -> Result<(), Failure<'static>> {
+        // ANCHOR: task2_bounding
         for capability in (kernel - self.bounding).iter() {
             // Not to be ignored: a capability that stays here comes back with the next set-user-ID program.
             capability::drop_bounding(capability.number()).whilst("drop from the bounding set", capability.name())?;
         }
         Ok(())
+        // ANCHOR_END: task2_bounding
     }
     // ANCHOR_END: bounding
 
@@ -58,6 +60,7 @@ impl Sets {
     /// What the engine itself does not have, the container cannot get: it is left out, as runc does.
     // ANCHOR: enter
     pub(crate) fn enter(&self) -> Result<(), Failure<'static>> {
+        // ANCHOR: task2_sets
         let had = capability::get().whilst("read the capabilities", c"")?;
         let sets = capability::Sets {
             effective: self.effective.bits() & had.permitted,
@@ -71,6 +74,7 @@ impl Sets {
             capability::raise_ambient(capability.number()).whilst("make ambient", capability.name())?;
         }
         Ok(())
+        // ANCHOR_END: task2_sets
     }
     // ANCHOR_END: enter
 }

@@ -327,6 +327,7 @@ impl Expected {
     }
 
     fn check(&self, blob: Digest, size: u64, diff_id: Option<Digest>) -> Result<Digest, Error> {
+        // ANCHOR: task5_digest
         let what = || self.what.clone();
         self.check_size(size, false)?;
         if let Some((expected, _)) = self.blob
@@ -340,5 +341,6 @@ impl Expected {
             }
             (expected, actual) => Ok(actual.or(expected).unwrap_or(blob)),
         }
+        // ANCHOR_END: task5_digest
     }
 }

@@ -14,6 +14,20 @@ pub(crate) fn new_parent() -> String {
     format!("tara-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Removes the cgroups of runners that were killed before they could.
+pub fn sweep_stale() -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for entry in mount_points().iter().flat_map(fs::read_dir).flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("tara-test-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            sweep(&name);
+            removed.push(entry.path());
+        }
+    }
+    removed
+}
+
 /// The directories of `parent` and below it, in every tree that is mounted.
 pub(crate) fn below(parent: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -44,6 +58,9 @@ fn mount_points() -> Vec<PathBuf> {
 /// Removes what a test that failed or took too long left: its processes are gone with its PID namespace.
 pub(crate) fn sweep(parent: &str) {
     let begin = Instant::now();
+    if parent.is_empty() {
+        return;
+    }
     loop {
         let left = below(parent);
         if left.is_empty() || begin.elapsed() > Duration::from_secs(2) {

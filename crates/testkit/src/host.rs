@@ -1,6 +1,6 @@
 //! What a test's body gets: a folder of its own, root file systems, ways to run programs.
 
-use crate::probe::Facts;
+use crate::probe::{self, Facts};
 use crate::runner::find_program;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
@@ -11,6 +11,12 @@ use std::process::Command;
 
 /// The tests' folder, on the fake host's own tmpfs.
 pub(crate) const HOME: &str = "/run/testkit";
+
+/// What this test's copies of the probe say.
+fn probe_nonce() -> &'static str {
+    static NONCE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    NONCE.get_or_init(crate::runner::nonce)
+}
 
 /// The fake host that a test runs on.
 #[derive(Debug)]
@@ -30,6 +36,17 @@ pub struct Output {
 }
 
 impl Output {
+    /// Says how it ended and what it complained about: read by whoever looks at a test that fails.
+    fn tell(&self, command: &Command) {
+        if self.code == 0 && self.stderr.is_empty() {
+            return;
+        }
+        let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        eprintln!("  | $ {}: {}", words.join(" "), self.code);
+        self.stderr.lines().for_each(|line| eprintln!("  | {line}"));
+    }
+
     /// The standard output of a program that must have ended well.
     ///
     /// # Panics
@@ -47,7 +64,10 @@ impl Output {
     #[must_use]
     pub fn facts(self) -> Facts {
         let text = self.ok();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("the probe's output: {error}\n{text}"))
+        let facts: Facts =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("the probe's output: {error}\n{text}"));
+        assert_eq!(facts.nonce, probe_nonce(), "these facts are not the probe's");
+        facts
     }
 }
 
@@ -119,7 +139,10 @@ impl Host {
     /// When it cannot be copied.
     pub fn add_probe(&self, root: &Path) {
         fs::create_dir_all(root.join("bin")).expect("bin");
-        fs::copy("/proc/self/exe", root.join("bin/probe")).expect("a copy of the probe");
+        let mut program = fs::read("/proc/self/exe").expect("this program");
+        probe::mark(&mut program, probe_nonce());
+        fs::write(root.join("bin/probe"), program).expect("a copy of the probe");
+        fs::set_permissions(root.join("bin/probe"), fs::Permissions::from_mode(0o755)).expect("the probe's mode");
     }
 
     /// Puts a file with `text` in the place of the host's `path` until the returned guard is dropped.
@@ -142,6 +165,11 @@ impl Host {
     #[must_use]
     pub fn cgroup_parent(&self) -> String {
         format!("/{}", std::env::var(crate::cgroups::PARENT).unwrap_or_default())
+    }
+
+    /// Removes that parent, for a program that keeps it for its next container.
+    pub fn remove_cgroup_parent(&self) {
+        crate::cgroups::sweep(&std::env::var(crate::cgroups::PARENT).unwrap_or_default());
     }
 
     /// A command with an empty environment but for PATH, HOME and TMPDIR (in the test's folder).
@@ -181,10 +209,12 @@ impl Host {
     pub fn run(&self, command: &mut Command) -> Output {
         let output = command.stdin(std::process::Stdio::null()).output();
         let output = output.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Output {
+        let output = Output {
             code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        };
+        output.tell(command);
+        output
     }
 }

@@ -27,6 +27,7 @@
 //! test compares that with what it sees from outside.
 
 mod cgroups;
+mod checks;
 mod fixture;
 mod host;
 mod leaks;
@@ -35,11 +36,13 @@ pub mod probe;
 mod runner;
 mod wait;
 
+pub use cgroups::sweep_stale;
+pub use checks::{Check, NAMES as CHECKS, SECONDS, WHERE};
 pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;
 pub use probe::Facts;
-pub use runner::{BUSYBOX, Need, Test, main};
+pub use runner::{BUSYBOX, Need, Test, lacking, lacks_sandbox, main, run_in_fake_host};
 pub use wait::{DEADLINE, until};
 
 /// Makes the `main` of a test program: each line is a test function's name and what it needs.

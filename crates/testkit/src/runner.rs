@@ -1,17 +1,17 @@
 //! From a list of tests to fake hosts: each test is this program again, in namespaces of its own.
 
-use crate::cgroups;
 use crate::fixture::Fixture;
 use crate::host::Host;
 use crate::leaks::Snapshot;
 use crate::machine::tests as machine;
+use crate::{cgroups, checks};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getegid, geteuid};
-use std::io::Read;
+use std::io::{BufRead, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -52,6 +52,8 @@ const STAGE: &str = "TESTKIT_STAGE";
 const NAME: &str = "TESTKIT_TEST";
 /// The name of the body that boots the machine, beside those of the tests.
 const MACHINE: &str = "machine";
+/// How much of what a test says is kept.
+const OUTPUT: u64 = 1 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the tests as cargo and nextest expect it. The first thing in a test program's `main`, which has one thread.
@@ -60,11 +62,15 @@ pub fn main(tests: &[Test]) -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| name == "probe") {
         return crate::probe::main();
     }
+    if let (Err(_), Ok(names)) = (std::env::var(STAGE), std::env::var(checks::NAMES)) {
+        return checks::main(tests, &names);
+    }
     match std::env::var(STAGE).as_deref() {
         Ok("host") => become_host(),
         Ok("init") => be_init(),
         Ok("body") => run_body(tests),
         Ok("machine") => machine::be_init(),
+        Ok("machine-shell") => crate::machine::be_shell(),
         Ok("machine-tests") => machine::run_all(tests),
         _ => {
             let arguments = Arguments::from_args();
@@ -128,17 +134,24 @@ fn or_skipped(trial: Trial, missing: Option<String>) -> Trial {
 }
 
 pub(crate) fn time_limit(needs: &[Need]) -> Duration {
+    let most = std::env::var(checks::SECONDS).ok().and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let limit = declared_limit(needs);
+    most.map_or(limit, |most| most.min(limit))
+}
+
+fn declared_limit(needs: &[Need]) -> Duration {
     needs.iter().find_map(|need| if let Need::Time(limit) = need { Some(*limit) } else { None }).unwrap_or(TIME_LIMIT)
 }
 
-fn fixture(need: &Need) -> Option<&'static Fixture> {
+pub(crate) fn fixture(need: &Need) -> Option<&'static Fixture> {
     if let Need::Fixture(fixture) = need { Some(fixture) } else { None }
 }
 
 /// Why `need` is not met here; `None` when it is.
-fn lacking(need: &Need) -> Option<String> {
+#[must_use]
+pub fn lacking(need: &Need) -> Option<String> {
     match need {
-        Need::Root if !geteuid().is_root() => Some("needs root".into()),
+        Need::Root if !is_real_root() => Some("needs root".into()),
         Need::Program(program, package) if find_program(program).is_none() => {
             Some(format!("needs `{program}`: apt-get install {package}"))
         }
@@ -146,7 +159,15 @@ fn lacking(need: &Need) -> Option<String> {
     }
 }
 
-fn lacks_sandbox() -> Option<String> {
+/// Root of the whole machine: in a user namespace root makes no device and owns nobody else's file.
+fn is_real_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    geteuid().is_root() && map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Why there can be no fake host here; `None` when there can.
+#[must_use]
+pub fn lacks_sandbox() -> Option<String> {
     let allowed = || {
         let probe = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
         probe.is_ok_and(|output| output.status.success())
@@ -167,18 +188,14 @@ pub(crate) fn myself(stage: &str) -> Command {
     command
 }
 
-/// Runs the body `name` in a fake host: how it ended, and what it said.
-pub(crate) fn run_in_fake_host(
-    name: &str,
-    environment: &[(&str, String)],
-    limit: Duration,
-) -> (Result<(), String>, String) {
+/// Runs the body `name` of this very program's tests in a fake host: how it ended, and what it said.
+pub fn run_in_fake_host(name: &str, environment: &[(&str, String)], limit: Duration) -> (Result<(), String>, String) {
     let cgroup = cgroups::new_parent();
     let child = myself("host")
         .env(NAME, name)
         .env(cgroups::PARENT, &cgroup)
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
@@ -186,11 +203,24 @@ pub(crate) fn run_in_fake_host(
         Ok(child) => child,
         Err(error) => return (Err(format!("cannot start the fake host: {error}")), String::new()),
     };
-    let streams = [child.stdout.take().map(collect), child.stderr.take().map(collect)];
+    // Whoever calls exit(0) in the middle of a test has not passed it: the last line of its output says that the end was reached.
+    let nonce = nonce();
+    let told = child.stdin.take().map(|mut stdin| stdin.write_all(format!("{nonce}\n").as_bytes()));
+    let streams = [child.stderr.take().map(collect), child.stdout.take().map(collect)];
     let ended = wait(&mut child, limit);
     cgroups::sweep(&cgroup);
     let output: Vec<u8> = streams.into_iter().flatten().flat_map(|stream| stream.join().unwrap_or_default()).collect();
-    (ended, String::from_utf8_lossy(&output).into_owned())
+    let output = String::from_utf8_lossy(&output).into_owned();
+    match output.strip_suffix(&format!("{nonce}\n")) {
+        Some(said) => (ended, said.to_owned()),
+        None => (ended.and(Err(format!("it ended before its end was reached ({told:?})"))), output),
+    }
+}
+
+pub(crate) fn nonce() -> String {
+    let mut bytes = [0; 16];
+    sys::process::random(&mut bytes).expect("random bytes");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<(), String> {
@@ -213,7 +243,15 @@ fn wait(child: &mut Child, limit: Duration) -> Result<(), String> {
 fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _closed_early = stream.read_to_end(&mut bytes);
+        // The beginning and the last bytes: a test that never stops printing fills no memory.
+        let _closed_early = stream.by_ref().take(OUTPUT).read_to_end(&mut bytes);
+        let mut last = std::collections::VecDeque::<u8>::new();
+        let mut block = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut block) {
+            last.extend(&block[..count]);
+            last.drain(..last.len().saturating_sub(4096));
+        }
+        bytes.extend(last);
         bytes
     })
 }
@@ -238,7 +276,7 @@ fn become_host() -> ExitCode {
     }
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("mounts private");
-    mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a /run of its own");
+    mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755,size=2g")).expect("a /run of its own");
     let status = myself("init").status().expect("PID 1 of the fake host");
     exit_like(status)
 }
@@ -272,9 +310,16 @@ fn be_init() -> ExitCode {
 /// Stage 3: the test, and the leak check after it.
 fn run_body(tests: &[Test]) -> ExitCode {
     let name = std::env::var(NAME).expect("the runner names the test");
-    if name == MACHINE {
-        return machine::boot(&Host::new());
-    }
+    let mut nonce = String::new();
+    std::io::stdin().lock().read_line(&mut nonce).expect("the runner's word");
+    let code = if name == MACHINE { machine::boot(&Host::new()) } else { run_test(tests, &name) };
+    // Over the descriptor: what is buffered was said before.
+    std::io::stdout().flush().expect("standard output");
+    print!("{nonce}");
+    code
+}
+
+fn run_test(tests: &[Test], name: &str) -> ExitCode {
     let test = tests.iter().find(|test| test.name == name).expect("the runner names a test of this program");
     let host = Host::new();
     let before = Snapshot::take();

@@ -55,7 +55,8 @@ fn sources(root: &Path) -> Vec<PathBuf> {
             let name = entry.file_name();
             let path = entry.path();
             if entry.file_type().expect("its type").is_dir() {
-                if name != "target" && !name.as_encoded_bytes().starts_with(b".") {
+                // Students' crates are no part of the workspace.
+                if name != "target" && name != "my-labs" && !name.as_encoded_bytes().starts_with(b".") {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {

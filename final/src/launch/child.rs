@@ -20,6 +20,7 @@ use sys::{Failure, Whilst, fd, process};
 /// What the new process does between clone3 and execve.
 // ANCHOR: enter
 pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
+    // ANCHOR: task1_order
     // First, so that all that follows is counted. Its namespace before the mounts, which show it.
     if let Some(cgroup) = &prepared.cgroup {
         cgroup.enter()?;
@@ -57,11 +58,13 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
     // From here on there is no way back to what root can do.
     prepared.privileges.confine()?;
     Ok(&prepared.program)
+    // ANCHOR_END: task1_order
 }
 // ANCHOR_END: enter
 
 /// A session of its own, so that no terminal of the host is its controlling terminal: it could type into that one (TIOCSTI).
 fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
+    // ANCHOR: task2_session
     setsid().whilst("begin a session", c"")?;
     if let Some(terminal) = &prepared.terminal {
         return terminal.enter();
@@ -72,6 +75,7 @@ fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
         }
     }
     Ok(())
+    // ANCHOR_END: task2_session
 }
 
 fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {
@@ -83,6 +87,7 @@ fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {
 }
 
 fn working_directory(prepared: &Prepared) -> Result<(), Failure<'_>> {
+    // ANCHOR: task3_inside
     let path = prepared.workdir.as_c_str();
     chdir(path).whilst("change into the working directory", path)?;
     // A directory that cannot be named from the root is one of the host's (CVE-2024-21626).
@@ -92,4 +97,5 @@ fn working_directory(prepared: &Prepared) -> Result<(), Failure<'_>> {
         Err(errno) => Err(errno),
     }
     .whilst("stay inside with the working directory", path)
+    // ANCHOR_END: task3_inside
 }

@@ -159,6 +159,7 @@ fn forward(batch: &mut Batch) {
 /// Under which address packets leave.
 // ANCHOR: masquerade
 fn postrouting(batch: &mut Batch) {
+    // ANCHOR: task5_masquerade
     const CHAIN: &str = "postrouting";
     add_chain(batch, Family::Inet, CHAIN, Some(("nat", Hook::Postrouting, SOURCE_NAT)));
     for (nfproto, source, length, set) in [(IPV4, 12, 4, SUBNETS), (IPV6, 8, 16, SUBNETS6)] {
@@ -180,6 +181,7 @@ fn postrouting(batch: &mut Batch) {
         rule.meta(Meta::Nfproto, 0).is(0, &[IPV4]).payload(Base::Network, 12, 1, 0).is(0, &[127]);
         rule.meta(Meta::OutName, 0).is(0, OURS).masquerade();
     });
+    // ANCHOR_END: task5_masquerade
 }
 // ANCHOR_END: masquerade
 

@@ -19,17 +19,21 @@ pub struct Limits {
 
 impl Limits {
     pub(crate) fn check_bytes(&self, bytes: u64) -> Result<(), Refusal> {
+        // ANCHOR: task4_bytes
         if bytes > self.bytes {
             return Err(Refusal::TooLarge { limit: self.bytes });
         }
         Ok(())
+        // ANCHOR_END: task4_bytes
     }
 
     pub(crate) fn check_ratio(&self, bytes: u64, compressed: u64) -> Result<(), Refusal> {
+        // ANCHOR: task4_ratio
         if bytes > self.ratio_free && bytes / self.ratio > compressed {
             return Err(Refusal::Bomb { limit: self.ratio });
         }
         Ok(())
+        // ANCHOR_END: task4_ratio
     }
 }
 

@@ -178,6 +178,7 @@ impl<S: Stream> Unpacker<'_, S> {
     /// Writes a deletion the way overlayfs reads it. It speaks of the layers below only: what this layer itself has at that name
     /// stays, wherever in the tar it stands (OCI image specification, layer.md).
     fn whiteout(&mut self, name: &Name<'_>, folder: &OwnedFd) -> Result<(), Refusal> {
+        // ANCHOR: task3_whiteout
         let Name::Whiteout(target) = name else {
             return make_opaque(folder, self.flavour);
         };
@@ -190,6 +191,7 @@ impl<S: Stream> Unpacker<'_, S> {
             }
             Some(_) => Ok(()),
         }
+        // ANCHOR_END: task3_whiteout
     }
     // ANCHOR_END: whiteout
 

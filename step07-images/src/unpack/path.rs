@@ -12,6 +12,7 @@ impl LayerPath {
     /// Takes a name as it stands in the tar. `./a//b/` is `a/b`; what could leave the layer is refused, not cleaned up:
     /// tools that clean up do it in different ways, and a hostile image lives on the difference.
     pub(crate) fn check(name: &[u8], max_depth: usize) -> Result<Self, Refusal> {
+        // ANCHOR: task1_path
         if name.is_empty() {
             return Err(Refusal::EmptyName);
         }
@@ -39,6 +40,7 @@ impl LayerPath {
             return Err(Refusal::TooDeep { depth, limit: max_depth });
         }
         Ok(Self(path))
+        // ANCHOR_END: task1_path
     }
     // ANCHOR_END: check_path
 

@@ -29,7 +29,9 @@ impl Tree {
     /// Opens the folder `path` of the layer. The kernel refuses to leave the layer (RESOLVE_BENEATH) and to go through any
     /// symbolic link (RESOLVE_NO_SYMLINKS), also one that an earlier entry of the same layer made.
     pub(crate) fn open_folder(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        // ANCHOR: task2_folder
         sys::fd::open_no_symlinks(self.root.as_fd(), &c_path(path), FOLDER, Mode::empty())
+        // ANCHOR_END: task2_folder
     }
     // ANCHOR_END: open_folder
 

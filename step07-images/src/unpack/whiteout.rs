@@ -21,6 +21,7 @@ pub(crate) enum Name<'a> {
 impl<'a> Name<'a> {
     /// Reads the name of an entry. A whiteout of `.` or `..` would delete outside of the folder that it is in.
     pub(crate) fn parse(name: &'a [u8]) -> Result<Self, Refusal> {
+        // ANCHOR: task3_name
         let Some(target) = name.strip_prefix(b".wh.") else {
             return Ok(Self::Plain);
         };
@@ -31,6 +32,7 @@ impl<'a> Name<'a> {
             _ if target.starts_with(b".wh.") => Ok(Self::Aufs),
             _ => Ok(Self::Whiteout(target)),
         }
+        // ANCHOR_END: task3_name
     }
 }
 // ANCHOR_END: whiteout_name

@@ -34,11 +34,13 @@ pub struct Machine {
     pub disk: u32,
     /// The kernel modules that are loaded, with what they need.
     pub modules: Vec<String>,
+    /// Whether standard input is the console's.
+    pub interactive: bool,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { memory: 256, disk: 64, modules: vec!["overlay".to_owned()] }
+        Self { memory: 256, disk: 64, modules: vec!["overlay".to_owned()], interactive: false }
     }
 }
 
@@ -59,7 +61,8 @@ impl Machine {
         let mut command = Command::new("linux.uml");
         command.env("TMPDIR", home).env("HOME", home);
         // ro: the host's files. con0: no input, output to our standard output. quiet: errors of the kernel only.
-        command.args(["rootfstype=hostfs", "rootflags=/", "ro", "con=null", "con0=null,fd:1", "quiet"]);
+        command.args(["rootfstype=hostfs", "rootflags=/", "ro", "con=null", "quiet"]);
+        command.arg(if self.interactive { "con0=fd:0,fd:1" } else { "con0=null,fd:1" });
         command.arg(format!("mem={}M", self.memory));
         command.arg(format!("ubd0={}", disk.display()));
         command.arg(format!("uml_dir={}/", home.display()));
@@ -71,6 +74,28 @@ impl Machine {
         }
         command
     }
+}
+
+/// Boots a machine with a shell on this terminal, and waits for its end. `init` is a program whose `main` begins with
+/// [`crate::main`].
+///
+/// # Errors
+/// When the kernel does not start.
+pub fn shell(init: &Path) -> std::io::Result<std::process::ExitStatus> {
+    let home = std::env::temp_dir().join(format!("testkit-machine-{}", std::process::id()));
+    std::fs::create_dir_all(&home)?;
+    let machine = Machine { interactive: true, ..Machine::default() };
+    let status = machine.command(&home, init, &[("TESTKIT_STAGE", "machine-shell")]).status();
+    let _in_memory_anyway = std::fs::remove_dir_all(&home);
+    status
+}
+
+/// PID 1 of such a machine.
+pub(crate) fn be_shell() -> ! {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    init::run(
+        Command::new("/bin/sh").arg("-i").env_clear().env("PATH", path).env("PS1", "machine# ").env("HOME", "/run"),
+    )
 }
 
 fn has_amx() -> bool {

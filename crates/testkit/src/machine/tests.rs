@@ -2,8 +2,9 @@
 
 use super::{Machine, init};
 use crate::Test;
+use crate::checks::SECONDS;
 use crate::host::Host;
-use crate::runner::{myself, run_in_fake_host, time_limit};
+use crate::runner::{lacks_sandbox, myself, nonce, run_in_fake_host, time_limit};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -15,6 +16,10 @@ const NONCE: &str = "TESTKIT_NONCE";
 /// What a machine needs besides its tests.
 const BOOT: Duration = Duration::from_secs(30);
 
+/// How a test failed that the machine said nothing about.
+pub(crate) const NO_BOOT: &str = "the machine did not boot";
+const ENDED: &str = "the machine ended before the test did";
+
 /// How each test ended; in `Err` is what it said.
 pub(crate) type Results = BTreeMap<String, Result<(), String>>;
 
@@ -23,20 +28,20 @@ pub(crate) fn run(tests: &[(&str, Duration)]) -> Results {
     let nonce = nonce();
     let names: Vec<&str> = tests.iter().map(|(name, _)| *name).collect();
     let limit = BOOT + tests.iter().map(|(_, limit)| *limit).sum::<Duration>();
-    let environment = [(NAMES, names.join(",")), (NONCE, nonce.clone())];
-    let (ended, console) = run_in_fake_host("machine", &environment, limit);
+    let seconds = std::env::var(SECONDS).unwrap_or_default();
+    let environment = [(NAMES, names.join(",")), (NONCE, nonce.clone()), (SECONDS, seconds)];
+    let (ended, console) = match lacks_sandbox() {
+        None => run_in_fake_host("machine", &environment, limit),
+        // Where user namespaces are forbidden the machine itself is the sandbox.
+        Some(_) => boot_here(&environment),
+    };
     let mut results = parse(&console, &nonce);
+    let why = if console.contains(&nonce) { ENDED } else { NO_BOOT };
     for name in names {
-        let why = || format!("the machine gave no result; it ended as {ended:?}, its console:\n{console}");
+        let why = || format!("{why}; it ended as {ended:?}, its console:\n{console}");
         results.entry(name.to_owned()).or_insert_with(|| Err(why()));
     }
     results
-}
-
-fn nonce() -> String {
-    let mut bytes = [0; 8];
-    sys::process::random(&mut bytes).expect("random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Result lines: `NONCE ok NAME`, or `NONCE failed NAME` after lines `NONCE | …` of what it said.
@@ -55,20 +60,41 @@ fn parse(console: &str, nonce: &str) -> Results {
     results
 }
 
+/// Without a fake host around it, in a folder for this boot.
+fn boot_here(environment: &[(&str, String)]) -> (Result<(), String>, String) {
+    let home = std::env::temp_dir().join(format!("testkit-machine-{}", std::process::id()));
+    let made = std::fs::create_dir_all(&home);
+    let get = |name: &str| environment.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+    let output = made.and_then(|()| command(&home, get(NAMES), get(NONCE)).stdin(Stdio::null()).output());
+    let _in_memory_anyway = std::fs::remove_dir_all(&home);
+    match output {
+        Ok(output) => (Ok(()), String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => (Err(format!("linux.uml: {error}")), String::new()),
+    }
+}
+
+fn command(home: &std::path::Path, names: &str, nonce: &str) -> std::process::Command {
+    let seconds = std::env::var(SECONDS).unwrap_or_default();
+    let environment = [("TESTKIT_STAGE", "machine"), (NAMES, names), (NONCE, nonce), (SECONDS, &seconds)];
+    let program = std::fs::read_link("/proc/self/exe").expect("this program's path");
+    Machine::default().command(home, &program, &environment)
+}
+
 /// Stage 1, the body in a fake host of the real host: boots, and passes the console on.
 pub(crate) fn boot(host: &Host) -> ExitCode {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let (names, nonce) = (variable(NAMES), variable(NONCE));
-    let environment = [("TESTKIT_STAGE", "machine"), (NAMES, &names), (NONCE, &nonce)];
-    let program = std::fs::read_link("/proc/self/exe").expect("this program's path");
-    let mut command = Machine::default().command(&host.folder("machine"), &program, &environment);
+    let mut command = command(&host.folder("machine"), &variable(NAMES), &variable(NONCE));
     let mut machine = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("linux.uml");
     for line in BufReader::new(machine.stdout.take().expect("a pipe")).lines() {
         println!("{}", line.unwrap_or_default().trim_end_matches('\r'));
     }
     // Switched off, the kernel ends with 0; what a test said is in its line.
     let status = machine.wait().expect("the machine's end");
-    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if status.success() {
+        return ExitCode::SUCCESS;
+    }
+    println!("linux.uml: {status}");
+    ExitCode::FAILURE
 }
 
 /// Stage 2, PID 1 in the machine.
@@ -81,6 +107,7 @@ pub(crate) fn be_init() -> ! {
 pub(crate) fn run_all(tests: &[Test]) -> ExitCode {
     let names = std::env::var(NAMES).unwrap_or_default();
     let nonce = std::env::var(NONCE).unwrap_or_default();
+    println!("{nonce} begins");
     for name in names.split(',') {
         let limit = tests.iter().find(|test| test.name == name).map_or(BOOT, |test| time_limit(test.needs));
         let begin = Instant::now();

@@ -1,0 +1,282 @@
+//! A class of thirty: perfect, empty, wrong in all the ways of the catalogue, and hostile. Right points for all, nothing left.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{LAB, MINUTES, STUDENT, UML, copy, lab, ok, root, run};
+use labs::catalogue::Lab;
+use labs::starter::write_sources;
+use labs::workspace::Workspace;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use testkit::{BUSYBOX, Host, Need, until};
+
+testkit::suite! {
+    thirty_submissions_get_their_points_and_leave_nothing: [Need::Root, BUSYBOX, UML, MINUTES],
+    killed_and_resumed_it_gives_the_same: [Need::Root, BUSYBOX, UML, MINUTES],
+    what_cannot_run_here_is_no_zero: [Need::Root, BUSYBOX, MINUTES],
+}
+
+fn workspace() -> Workspace {
+    Workspace { root: root(), mine: STUDENT.into() }
+}
+
+/// What a submission has to get: all, nothing, or a failure of these checks among others.
+#[derive(Debug, Clone)]
+enum Expected {
+    Points(u64),
+    Fails(String),
+    Refused(&'static str),
+}
+
+struct Class<'h> {
+    host: &'h Host,
+    folder: PathBuf,
+    lab: Lab,
+    expected: BTreeMap<String, Expected>,
+}
+
+impl<'h> Class<'h> {
+    fn new(host: &'h Host) -> Self {
+        let lab = Lab::load(&workspace(), 1).unwrap();
+        Self { host, folder: host.folder("class"), lab, expected: BTreeMap::new() }
+    }
+
+    fn all(&self) -> u64 {
+        u64::from(self.lab.checks().map(|(_, check)| check.points).sum::<u32>() + 1)
+    }
+
+    /// The solution, with changes to its files.
+    fn add(&mut self, name: &str, expected: Expected, change: impl FnOnce(&Path)) {
+        let folder = self.folder.join(name);
+        write_sources(&workspace(), &self.lab, &folder, &|_| None).unwrap();
+        change(&folder);
+        self.expected.insert(name.to_owned(), expected);
+    }
+
+    fn add_catalogue(&mut self) {
+        let lab = self.lab.clone();
+        for wrong in &lab.wrongs {
+            let folder = self.folder.join(&wrong.name);
+            let body = |hole: &labs::holes::Hole| (hole.name == wrong.hole).then(|| wrong.body_for(hole));
+            write_sources(&workspace(), &lab, &folder, &body).unwrap();
+            self.expected.insert(wrong.name.clone(), Expected::Fails(wrong.caught_by.clone()));
+        }
+        for task in &lab.tasks {
+            // Only this task done: its points, and that nothing stays.
+            let folder = self.folder.join(format!("only-task-{}", task.number));
+            let body = |hole: &labs::holes::Hole| (hole.task != task.number).then(|| lab.placeholder(hole));
+            write_sources(&workspace(), &lab, &folder, &body).unwrap();
+            let points = task.checks.iter().map(|check| u64::from(check.points)).sum::<u64>() + 1;
+            self.expected.insert(format!("only-task-{}", task.number), Expected::Points(points));
+        }
+        let starter = self.folder.join("starter");
+        write_sources(&workspace(), &lab, &starter, &|hole| Some(lab.placeholder(hole))).unwrap();
+        self.expected.insert("starter".into(), Expected::Points(0));
+    }
+
+    fn add_honest(&mut self) {
+        let all = self.all();
+        self.add("perfect", Expected::Points(all), |_| {});
+        self.add("packed", Expected::Points(all), |_| {});
+        let packed = self.folder.join("packed");
+        let tar = Command::new("tar")
+            .arg("-C")
+            .arg(&packed)
+            .args(["-czf"])
+            .arg(self.folder.join("packed.tar.gz"))
+            .arg(".")
+            .status();
+        assert!(tar.unwrap().success());
+        fs::remove_dir_all(packed).unwrap();
+        fs::create_dir_all(self.folder.join("empty")).unwrap();
+        self.expected.insert("empty".into(), Expected::Refused("there is no `src/`"));
+        self.add("does-not-compile", Expected::Refused("it does not compile"), |folder| {
+            append(folder, "src/root.rs", "fn x( {")
+        });
+    }
+
+    fn add_hostile(&mut self) {
+        let all = self.all();
+        self.add("edited-tests", Expected::Points(0), |folder| {
+            fs::create_dir_all(folder.join("tests")).unwrap();
+            fs::write(folder.join("tests/chroot.rs"), "fn main() {}").unwrap();
+            in_main(folder, "std::process::exit(0)");
+        });
+        self.add("own-manifest-and-build-script", Expected::Points(all), |folder| {
+            fs::write(folder.join("Cargo.toml"), "[package]\nname = \"evil\"\nbuild = \"build.rs\"").unwrap();
+            fs::write(folder.join("build.rs"), "fn main() { std::fs::write(\"/run/testkit/evil\", \"\").unwrap() }")
+                .unwrap();
+            fs::create_dir_all(folder.join(".cargo")).unwrap();
+            fs::write(folder.join(".cargo/config.toml"), "[build]\nrustc = \"/bin/false\"").unwrap();
+        });
+        self.add("prints-results", Expected::Points(0), |folder| {
+            in_main(folder, r#"for id in ["the_directory_becomes_the_root", "the_exit_status_is_passed_on"] {
+                println!("{{\"name\":\"{id}\",\"passed\":true,\"why\":\"\",\"milliseconds\":1}}"); println!("test {id} ... ok"); }
+                std::process::exit(0)"#);
+        });
+        self.add("fork-bomb", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "loop { let _ = std::process::Command::new(\"/proc/self/exe\").spawn(); }");
+        });
+        self.add("fills-the-disk", Expected::Fails("exit-status".into()), |folder| {
+            in_main(
+                folder,
+                r#"for place in ["/mnt", "/tmp", "/run", "/var/tmp", "/dev/shm", "/"] {
+                let _ = std::fs::write(format!("{place}/big"), vec![1u8; 300 << 20]); } std::process::exit(1)"#,
+            );
+        });
+        self.add("never-ends", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "loop { std::thread::park(); }")
+        });
+        self.add("prints-for-ever", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "loop { println!(\"{}\", \"x\".repeat(4096)); }")
+        });
+        self.add("kills-everybody", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "nix::sys::signal::kill(nix::unistd::getppid(), nix::sys::signal::SIGKILL).ok(); \
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::SIGKILL).ok(); std::process::exit(0)");
+        });
+        self.add("removes-everything", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "for place in [\"/work\", \"/mnt\", \"/run\", \"/tmp\", \"/home\", \"/usr\"] { let _ = std::fs::remove_dir_all(place); } std::process::exit(1)");
+        });
+        self.add("compiles-for-ever", Expected::Refused("it "), |folder| {
+            append(folder, "src/lib.rs", "#[allow(long_running_const_eval)]\npub const N: u64 = { let mut n = 0u64; while n < u64::MAX { n += 1; } n };");
+        });
+        self.add("reads-the-graders-secrets", Expected::Refused("it does not compile"), |folder| {
+            append(folder, "src/lib.rs", "pub const S: &str = include_str!(\"/etc/shadow\");");
+        });
+    }
+
+    fn grade(&self, more: &[&str]) -> Command {
+        let mut command = lab(self.host, &["--json", "grade", "--lab", "1", "--time-limit", "170"]);
+        command.args(more).arg(&self.folder).arg("--out").arg(self.host.path("graded"));
+        command
+    }
+
+    fn assert_expected(&self, result: &str) {
+        let grades: Value = serde_json::from_str(result.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+        let grades = grades["grades"].as_array().unwrap();
+        assert_eq!(grades.len(), self.expected.len());
+        let mut wrong = Vec::new();
+        for grade in grades {
+            let name = grade["name"].as_str().unwrap();
+            let failed = |id: &str| {
+                grade["checks"].as_array().unwrap().iter().any(|check| check["id"] == id && check["passed"] == false)
+            };
+            let right = grade["broken"].is_null()
+                && match &self.expected[name] {
+                    Expected::Points(points) => grade["points"] == *points,
+                    Expected::Fails(id) => failed(id),
+                    Expected::Refused(why) => {
+                        grade["points"] == 0 && grade["refused"].as_str().is_some_and(|said| said.starts_with(why))
+                    }
+                };
+            if !right {
+                wrong.push(format!("{name}: expected {:?}\n{grade:#}", self.expected[name]));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+fn append(folder: &Path, file: &str, text: &str) {
+    let path = folder.join(file);
+    let before = fs::read_to_string(&path).unwrap();
+    fs::write(path, before + "\n" + text + "\n").unwrap();
+}
+
+/// The program does this first.
+fn in_main(folder: &Path, code: &str) {
+    let path = folder.join("src/main.rs");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(
+        path,
+        text.replacen(
+            "fn main() -> ExitCode {\n",
+            &format!("#[allow(unreachable_code)]\nfn main() -> ExitCode {{\n{code};\n"),
+            1,
+        ),
+    )
+    .unwrap();
+}
+
+fn thirty_submissions_get_their_points_and_leave_nothing(host: &Host) {
+    let mut class = Class::new(host);
+    class.add_honest();
+    class.add_catalogue();
+    class.add_hostile();
+    assert!(class.expected.len() >= 29, "{}", class.expected.len());
+    fs::write(host.path("roster.csv"), "name,id\nperfect,1\nabsent,2\n").unwrap();
+    let begin = Instant::now();
+    let exports = ["csv", "html", "junit"].map(|kind| host.path(&format!("grades.{kind}")));
+    let mut command = class.grade(&["--roster", host.path("roster.csv").to_str().unwrap()]);
+    for (kind, path) in ["--csv", "--html", "--junit"].iter().zip(&exports) {
+        command.arg(kind).arg(path);
+    }
+    let (_, result) = run(command.arg("--github").arg(host.path("github")));
+    eprintln!("{} submissions in {:?}", class.expected.len(), begin.elapsed());
+    class.expected.insert("absent".into(), Expected::Refused("nothing handed in"));
+    class.assert_expected(&result);
+    assert!(!host.path("evil").exists());
+    let table = fs::read_to_string(&exports[0]).unwrap();
+    assert!(table.contains(&format!("\"perfect\",{0},{0},\"graded\"", class.all())), "{table}");
+    assert!(fs::read_to_string(&exports[1]).unwrap().contains("What fails most"));
+    assert!(fs::read_to_string(&exports[2]).unwrap().contains("<testsuite name=\"perfect\">"));
+    assert!(host.path("github/perfect.json").exists());
+}
+
+fn killed_and_resumed_it_gives_the_same(host: &Host) {
+    let mut class = Class::new(host);
+    class.add_honest();
+    let lab = class.lab.clone();
+    for wrong in lab.wrongs.iter().take(3) {
+        let folder = class.folder.join(&wrong.name);
+        let body = |hole: &labs::holes::Hole| (hole.name == wrong.hole).then(|| wrong.body_for(hole));
+        write_sources(&workspace(), &lab, &folder, &body).unwrap();
+        class.expected.insert(wrong.name.clone(), Expected::Fails(wrong.caught_by.clone()));
+    }
+    let mut first = class.grade(&[]).stdout(Stdio::null()).spawn().unwrap();
+    let done = || {
+        fs::read_dir(host.path("graded")).map_or(0, |entries| {
+            entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "json")).count()
+        })
+    };
+    let begin = Instant::now();
+    while done() < 2 && begin.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    until("the cells have ended with the grader", || (processes_of(LAB) == 0).then_some(()));
+    let before = done();
+    assert!((1..class.expected.len()).contains(&before), "{before} were done");
+    class.assert_expected(&ok(&mut class.grade(&[])));
+    // Once more: nothing is left to do, and one is done again when that is asked for.
+    let begin = Instant::now();
+    class.assert_expected(&ok(&mut class.grade(&["--again", "empty"])));
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
+fn processes_of(program: &str) -> usize {
+    let program = Path::new(program);
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter(|entry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program)).count()
+}
+
+/// In the bubble alone, checks that need root cannot run: the points that can be had are fewer.
+fn what_cannot_run_here_is_no_zero(host: &Host) {
+    let mut class = Class::new(host);
+    let all = class.all();
+    class.add("perfect", Expected::Points(all), |_| {});
+    let (code, text) = run(&mut class.grade(&["--where", "bubble"]));
+    assert_eq!(code, 0, "{text}");
+    let grades: Value = serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let grade = &grades["grades"][0];
+    assert_eq!(grade["points"], grade["possible"]);
+    assert!(grade["possible"].as_u64().unwrap() < all, "{grade:#}");
+    copy(&host.path("graded"), &host.path("kept"));
+}
