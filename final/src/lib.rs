@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod monitor;
 pub mod names;
+pub mod oci;
 pub mod reclaim;
 pub mod report;
 pub mod rootless;

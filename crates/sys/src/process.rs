@@ -73,6 +73,17 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     after_command.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// The kind of namespace behind a descriptor of `/proc/<pid>/ns/…`, as the flag of clone that makes one.
+///
+/// # Errors
+/// ENOTTY when it is no namespace. Source: NS_GET_NSTYPE(2const).
+pub fn namespace_kind(namespace: impl AsFd) -> nix::Result<i32> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: an ioctl on a descriptor that lives over the call; it takes no argument.
+    let kind = unsafe { libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+    Errno::result(kind)
+}
+
 /// Fills `bytes` with random ones. Source: getrandom(2).
 ///
 /// # Errors

@@ -1,0 +1,150 @@
+//! The command line that the callers use: runc's, which is the field's agreement.
+
+use super::log::{Format, Log};
+use super::state::{Folder, SPECIFICATION, Status};
+use super::{delete, features, gate, kill, list};
+use crate::cli::print;
+use crate::dirs::Dirs;
+use crate::report::Refusal;
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// An OCI runtime: what Podman, containerd and Docker call to run a container.
+#[derive(Debug, Parser)]
+#[command(name = "tara-oci", disable_version_flag = true, arg_required_else_help = true, max_term_width = 100)]
+struct Oci {
+    /// Where the state of containers is kept [default: /run/tara/oci, without root $XDG_RUNTIME_DIR/tara/oci].
+    #[arg(long, value_name = "DIR", global = true)]
+    root: Option<PathBuf>,
+    /// Write errors to this file too.
+    #[arg(long, value_name = "FILE", global = true)]
+    log: Option<PathBuf>,
+    /// How the file of `--log` is written.
+    #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]
+    log_format: Format,
+    /// Accepted; nothing more is said.
+    #[arg(long, global = true, hide = true)]
+    debug: bool,
+    /// Let systemd make the cgroups: not supported.
+    #[arg(long, global = true, hide = true)]
+    systemd_cgroup: bool,
+    /// Who makes the cgroups.
+    #[arg(long, value_name = "NAME", global = true, default_value = "cgroupfs")]
+    cgroup_manager: Manager,
+    /// Accepted: whether we are root is seen, not told.
+    #[arg(long, value_name = "BOOL", global = true, hide = true, num_args = 0..=1, require_equals = true)]
+    rootless: Option<Option<String>>,
+    /// Print the version, ours and the specification's.
+    #[arg(short, long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Who makes the cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Manager {
+    /// We do, in the cgroup file systems.
+    Cgroupfs,
+    /// Nobody: no container gets one.
+    Disabled,
+    /// systemd: not supported.
+    Systemd,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Let the program of a created container run.
+    Start {
+        /// The container.
+        id: String,
+    },
+    /// Print the state of a container.
+    State {
+        /// The container.
+        id: String,
+    },
+    /// Send a signal to the first process of a container.
+    Kill(kill::Kill),
+    /// Remove what is left of a container.
+    Delete(delete::Delete),
+    /// List the containers.
+    #[command(alias = "ps-all")]
+    List(list::List),
+    /// Print what this runtime supports, as JSON.
+    Features,
+}
+
+/// `tara oci` from its arguments to its exit code; the first argument is the program's name.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let oci = match Oci::try_parse_from(arguments) {
+        Ok(oci) => oci,
+        Err(error) => {
+            let _closed_early = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let log = Log { file: oci.log.clone(), format: oci.log_format };
+    match oci.run() {
+        Ok(code) => code.into(),
+        Err(error) => {
+            log.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Oci {
+    fn run(&self) -> Result<u8> {
+        let Some(command) = &self.command else {
+            return self.print_version();
+        };
+        let _wants_systemd = self.systemd_cgroup || self.cgroup_manager == Manager::Systemd;
+        let root = self.root()?;
+        match command {
+            Command::Start { id } => start(&root, id),
+            Command::State { id } => state(&root, id),
+            Command::Kill(kill) => kill.run(&root),
+            Command::Delete(delete) => delete.run(&root),
+            Command::List(list) => list.run(&root),
+            Command::Features => {
+                print(&format!("{:#}\n", features::document()));
+                Ok(0)
+            }
+        }
+    }
+
+    /// Docker and containerd read these lines.
+    fn print_version(&self) -> Result<u8> {
+        ensure!(self.version, Refusal::new("no command was given").help("`tara oci --help` lists them").code(1));
+        print(&format!("tara-oci version {}\nspec: {SPECIFICATION}\n", env!("CARGO_PKG_VERSION")));
+        Ok(0)
+    }
+
+    fn root(&self) -> Result<PathBuf> {
+        match &self.root {
+            Some(root) => Ok(std::path::absolute(root)?),
+            None => Ok(Dirs::choose(None, None, nix::unistd::geteuid())?.run.join("oci")),
+        }
+    }
+}
+
+fn start(root: &Path, id: &str) -> Result<u8> {
+    let folder = Folder::find(root, id)?;
+    let saved = folder.read()?;
+    let status = folder.status(&saved);
+    let refusal = || Refusal::new(format!("cannot start a container in the {} state: `{id}`", status.word())).code(1);
+    ensure!(status == Status::Created, refusal());
+    gate::open_wide(&folder.gate(), id)?;
+    Ok(0)
+}
+
+fn state(root: &Path, id: &str) -> Result<u8> {
+    let folder = Folder::find(root, id)?;
+    print(&format!("{:#}\n", folder.document(&folder.read()?)));
+    Ok(0)
+}
