@@ -2,6 +2,7 @@
 
 use crate::dirs::Dirs;
 use crate::names;
+use crate::network::Networking;
 use crate::report::Refusal;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -37,8 +38,9 @@ pub struct Record {
     pub init: bool,
     /// Whether standard input is passed on (`-i`).
     pub interactive: bool,
-    /// The network's name: `none` or `host`.
-    pub network: String,
+    /// What its network was asked to be.
+    #[serde(default)]
+    pub networking: Networking,
     /// What the image and the arguments come to.
     pub spec: Spec,
     /// The signal that asks its program to end, by name or number; the image may name one.
@@ -164,9 +166,11 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
-        // What is on the disk may have got another name since this supervisor read it.
-        let name = Self::read(dirs, &self.id).map_or_else(|| self.name.clone(), |on_disk| on_disk.name);
-        let ended = Self { name, ..self.clone() };
+        // What is on the disk may have got another name or network since this supervisor read it.
+        let on_disk = Self::read(dirs, &self.id);
+        let (name, networking) = on_disk
+            .map_or_else(|| (self.name.clone(), self.networking.clone()), |on_disk| (on_disk.name, on_disk.networking));
+        let ended = Self { name, networking, ..self.clone() };
         ended.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
     }
 }

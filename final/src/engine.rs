@@ -2,8 +2,9 @@
 
 use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::launch::{Launch, Network, Supervision, launch};
+use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Log;
+use crate::network::{self, Begun, Mode, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
@@ -59,6 +60,9 @@ pub struct RunRequest {
     pub interactive: bool,
     /// What the specification is built from; mounts and the host name are filled in by the engine.
     pub arguments: Arguments,
+    /// What its network is to be.
+    #[serde(default)]
+    pub networking: Networking,
 }
 
 impl Engine {
@@ -125,23 +129,41 @@ impl Engine {
     pub(crate) fn run_new(&self, request: &RunRequest, say: Option<Say<'_>>) -> Result<u8> {
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
-        let network = request.arguments.own_network.then(Network::begin).transpose()?;
-        let image = self.image(&request.image)?;
         let id = new_id()?;
+        // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
-        let made = self.make(request, &image, &id);
-        match made.and_then(|(record, overlay)| self.start_made(record, &overlay, network, &signals, say)) {
+        let begun = self.plan(&id, None, &request.networking).begin_early();
+        // A network that was begun is waited for when something fails: see [`Begun`].
+        let started = self.image(&request.image).and_then(|image| {
+            let started = begun.and_then(|begun| self.make_and_start(request, &image, &id, begun, &signals, say));
+            let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
+            started.with_context(|| format!("cannot start container `{called}`"))
+        });
+        match started {
             Ok(record) => self.end(&record, lock),
-            Err(error) => {
-                let called = request.name.as_deref().or(id.get(..12)).unwrap_or_default();
-                let error = error.context(format!("cannot start container `{called}`"));
-                // What failed first is what the user has to know; what stays, `system check` names.
-                Err(match reclaim(&self.dirs, &id, Some(lock)) {
-                    Ok(()) => error,
-                    Err(leftover) => error.context(format!("{leftover:#}")),
-                })
-            }
+            // What failed first is what the user has to know; what stays, `system check` names.
+            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                Ok(()) => error,
+                Err(leftover) => error.context(format!("{leftover:#}")),
+            }),
         }
+    }
+
+    fn plan<'a>(&'a self, id: &'a str, name: Option<&'a str>, networking: &'a Networking) -> Plan<'a> {
+        Plan { dirs: &self.dirs, id, name, networking }
+    }
+
+    fn make_and_start(
+        &self,
+        request: &RunRequest,
+        image: &Image,
+        id: &str,
+        begun: Option<Begun>,
+        signals: &ForwardedSignals,
+        say: Option<Say<'_>>,
+    ) -> Result<Record> {
+        let (record, overlay) = self.make(request, image, id)?;
+        self.start_made(record, &overlay, begun, signals, say)
     }
 
     /// Makes a container whose program does not run yet.
@@ -183,12 +205,13 @@ impl Engine {
         &self,
         mut record: Record,
         overlay: &Overlay,
-        network: Option<Network>,
+        network: Option<Begun>,
         signals: &ForwardedSignals,
         say: Option<Say<'_>>,
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
+        let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
         let (spec, id) = (record.spec.clone(), record.id.clone());
         let what = Launch {
@@ -208,11 +231,24 @@ impl Engine {
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)
         })?;
+        network::release(&self.dirs, &record)?;
         record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
         if log.is_some() && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
         Ok(record)
+    }
+
+    /// The container's network, begun if nobody has yet, with the files that go with it.
+    fn network_of(&self, record: &Record, begun: Option<Begun>) -> Result<Option<Begun>> {
+        let begun = match begun {
+            Some(begun) => Some(begun),
+            None => self.plan(&record.id, Some(&record.name), &record.networking).begin()?,
+        };
+        match begun {
+            Some(begun) => begun.with_files(&self.dirs, record).map(Some),
+            None => network::files::write(&self.dirs, record).map(|_| None),
+        }
     }
 
     /// Mounts the overlay over the container's own layer.
@@ -235,7 +271,7 @@ impl Engine {
             auto_remove: request.auto_remove,
             init: request.init,
             interactive: request.interactive,
-            network: if request.arguments.own_network { "none" } else { "host" }.to_owned(),
+            networking: networking(request, image),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
@@ -247,12 +283,12 @@ impl Engine {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
         let user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
         let mut arguments = request.arguments.clone();
-        arguments.hostname = request.hostname.clone().unwrap_or_else(|| id.chars().take(12).collect());
-        arguments.mounts = self.mounts(request);
+        arguments.hostname = hostname(request, id);
+        arguments.mounts = self.mounts(request, id);
         spec::build(&image.config, &arguments, &user)
     }
 
-    fn mounts(&self, request: &RunRequest) -> Vec<Mount> {
+    fn mounts(&self, request: &RunRequest, id: &str) -> Vec<Mount> {
         let setting = Setting {
             in_user_namespace: self.privilege.in_user_namespace,
             has_tty_group: self.privilege.has_many_users,
@@ -264,6 +300,7 @@ impl Engine {
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
+        mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
         mounts.retain(|default| !own.iter().any(|mount| mount.destination == default.destination));
         mounts.extend(own);
         mounts
@@ -334,6 +371,24 @@ impl Engine {
 
 fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
+}
+
+fn hostname(request: &RunRequest, id: &str) -> String {
+    let own = || id.chars().take(12).collect();
+    let of_host = || nix::unistd::gethostname().ok()?.into_string().ok();
+    let of_host = || if request.networking.mode == Mode::Host { of_host() } else { None };
+    request.hostname.clone().or_else(of_host).unwrap_or_else(own)
+}
+
+/// What was asked for, and what the image adds to it.
+fn networking(request: &RunRequest, image: &Image) -> Networking {
+    let mut networking = request.networking.clone();
+    let exposed = image.config.config().as_ref().and_then(|config| config.exposed_ports().clone());
+    networking.expose.extend(exposed.unwrap_or_default());
+    if networking.publish_all {
+        network::publish_all(&mut networking);
+    }
+    networking
 }
 
 fn is_demo(reference: &str) -> bool {

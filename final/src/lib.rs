@@ -12,6 +12,7 @@
 //! | [`lifecycle`] | start, stop, kill, wait, rename |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
 //! | [`exec`] | another program in a container that runs |
+//! | [`network`] | bridges, ports, names, the files of `/etc` |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
@@ -30,6 +31,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod monitor;
 pub mod names;
+pub mod network;
 pub mod oci;
 pub mod reclaim;
 pub mod report;

@@ -2,14 +2,12 @@
 
 use crate::container::{Container, LastWord, Lock, Record, State, Status, find_id};
 use crate::engine::{Engine, Say};
-use crate::launch::Network;
 use crate::monitor::{Failed, Task, start as start_monitor};
 use crate::names;
 use crate::reclaim::put_to_rest;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
-use oci_spec::runtime::LinuxNamespaceType;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::str::FromStr;
@@ -30,12 +28,12 @@ impl Engine {
         let lock = Lock::create(self.dirs(), id)?;
         let record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
         let before = record.clone();
-        let network = has_own_network(&record).then(Network::begin).transpose()?;
         let overlay = self.overlay(id, &record.layers, record.auto_remove)?;
-        match self.start_made(record, &overlay, network, &signals, Some(say)) {
+        match self.start_made(record, &overlay, None, &signals, Some(say)) {
             Ok(record) => self.end(&record, lock).map(drop),
             Err(error) => {
                 before.write(self.dirs())?;
+                crate::network::release(self.dirs(), &before)?;
                 put_to_rest(self.dirs(), id, lock)?;
                 Err(error.context(format!("cannot start container `{}`", before.name)))
             }
@@ -131,11 +129,6 @@ impl Engine {
 struct Stopping {
     id: String,
     state: State,
-}
-
-fn has_own_network(record: &Record) -> bool {
-    let namespaces = record.spec.linux().as_ref().and_then(|linux| linux.namespaces().clone());
-    namespaces.into_iter().flatten().any(|namespace| namespace.typ() == LinuxNamespaceType::Network)
 }
 
 pub(crate) fn not_running(reference: &str) -> anyhow::Error {

@@ -86,7 +86,9 @@ fn find<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
 }
 
 fn kernel(error: &Error) -> Option<String> {
-    find::<step03_mount_overlay::Error>(error)?.kernel().map(str::to_owned)
+    let mounting = || find::<step03_mount_overlay::Error>(error)?.kernel();
+    let network = || find::<step04_net_bridge::Error>(error)?.kernel_words();
+    mounting().or_else(network).map(str::to_owned)
 }
 
 fn help(error: &Error) -> Option<String> {
@@ -94,10 +96,12 @@ fn help(error: &Error) -> Option<String> {
     let program = || find::<step01_chroot::Error>(error)?.help();
     let process = || find::<step02_pid_ns::Error>(error)?.help();
     let mounts = || find::<step03_mount_overlay::Error>(error)?.help();
+    let network = || find::<step04_net_bridge::Error>(error)?.help();
     let user = || Some(find::<step06_capabilities::Error>(error)?.help());
     let image = || find::<step07_images::Error>(error)?.help();
     let kernel = || error.chain().find_map(errno).and_then(help_for);
-    let of_a_step = || program().or_else(process).or_else(mounts).or_else(user).or_else(image).map(str::to_owned);
+    let of_a_step =
+        || program().or_else(process).or_else(mounts).or_else(network).or_else(user).or_else(image).map(str::to_owned);
     let mismatch = || find::<step02_pid_ns::Error>(error).and_then(help_for_mount).map(str::to_owned);
     own.or_else(mismatch).or_else(of_a_step).or_else(|| kernel().map(str::to_owned))
 }

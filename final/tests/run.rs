@@ -73,8 +73,11 @@ fn every_namespace_is_new(host: &Host) {
 }
 
 fn the_mounts_are_dockers(host: &Host) {
-    let facts = Engine::with_box(host).facts(&[]);
-    assert_eq!(facts.mount_points(), ["/", "/proc", "/dev", "/dev/pts", "/sys", "/dev/mqueue", "/dev/shm"]);
+    let engine = Engine::with_box(host);
+    let bare = ["/", "/proc", "/dev", "/dev/pts", "/sys", "/dev/mqueue", "/dev/shm"];
+    assert_eq!(engine.facts(&["--network", "none"]).mount_points(), bare);
+    let facts = engine.facts(&["--network", "host"]);
+    assert_eq!(facts.mount_points(), [&bare[..], &["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]].concat());
     assert!(facts.mount_at("/").unwrap().contains(" - overlay overlay rw,"), "{:?}", facts.mounts);
     assert!(facts.mount_at("/sys").unwrap().contains(" ro,nosuid,nodev,noexec,relatime - sysfs"), "{:?}", facts.mounts);
 }
@@ -389,8 +392,8 @@ fn only_standard_descriptors_are_open(host: &Host) {
 
 fn loopback_is_up_and_alone(host: &Host) {
     let engine = Engine::with_box(host);
-    assert_eq!(engine.facts(&[]).links, ["lo"]);
-    engine.shell(&[], "ping -c 1 -w 2 127.0.0.1 > /dev/null").ok();
+    assert_eq!(engine.facts(&["--network", "none"]).links, ["lo"]);
+    engine.shell(&["--network", "none"], "ping -c 1 -w 2 127.0.0.1 > /dev/null").ok();
 }
 
 fn the_hosts_network_on_request(host: &Host) {

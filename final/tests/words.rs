@@ -107,7 +107,16 @@ fn errors_of_usage(host: &Host) {
         --root
         run
         run --no-such-flag box
-        run --network bridge box
+        run --network none --network bridge box
+        run --network container:x -p 80 box
+        run -p 80:x box
+        run --ip 10.0.0.2 --network none box
+        run --add-host nonsense box
+        run --mac-address 01:02:03:04:05:06 box
+        network nonsense
+        network create -d overlay one
+        network create --ipv6 one
+        network ls -f colour=red
         run --name
         ps extra
         rm

@@ -6,7 +6,8 @@
 use crate::Error;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag, mknodat};
+use nix::sys::stat::{Mode, SFlag, fstat, mknodat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -67,7 +68,7 @@ impl MountPoint {
             let dir = parent.as_ref().map_or(root, AsFd::as_fd);
             let opened = match self.resolve(root, whole) {
                 Err(Errno::ENOENT) => {
-                    self.make(dir, name, index + 1 == self.steps.len()).whilst("make the mount point", whole)?;
+                    self.make(root, dir, name, index + 1 == self.steps.len()).whilst("make the mount point", whole)?;
                     self.resolve(root, whole)
                 }
                 result => result,
@@ -78,10 +79,18 @@ impl MountPoint {
     }
     // ANCHOR_END: open
 
-    fn make(&self, dir: BorrowedFd<'_>, name: &CStr, last: bool) -> nix::Result<()> {
+    fn make(&self, root: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr, last: bool) -> nix::Result<()> {
         let mode = Mode::from_bits_truncate(0o755);
         if last && self.file {
-            mknodat(dir, name, SFlag::S_IFREG, mode, 0)
+            match mknodat(dir, name, SFlag::S_IFREG, mode, 0) {
+                // A link that leads nowhere, as /etc/resolv.conf often is in an image: nothing can be mounted on it. A file
+                // takes its place, in the container's own layer only, never in a volume.
+                Err(Errno::EEXIST) if fstat(dir)?.st_dev == fstat(root)?.st_dev => {
+                    unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;
+                    mknodat(dir, name, SFlag::S_IFREG, mode, 0)
+                }
+                made => made,
+            }
         } else {
             nix::sys::stat::mkdirat(dir, name, mode)
         }

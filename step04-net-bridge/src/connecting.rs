@@ -62,9 +62,24 @@ impl Connecting {
         request: Request,
         ports: Vec<PortSpec>,
     ) -> Result<Self, Error> {
+        Self::begin_and(networks, settings, request, ports, |_| Ok(()))
+    }
+
+    /// The same, and `more` is done with the namespace before the container is told that all is connected: other networks, a
+    /// server inside.
+    ///
+    /// # Errors
+    /// As [`Connecting::begin`]; an error of `more` comes out of [`Wired::finish`].
+    pub fn begin_and(
+        networks: Networks,
+        settings: Settings,
+        request: Request,
+        ports: Vec<PortSpec>,
+        more: impl FnOnce(&Netns) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let (sender, first) = sync_channel(1);
         let name = thread::Builder::new().name("network".to_owned());
-        let thread = name.spawn(move || connect(&networks, &settings, &request, &ports, &sender));
+        let thread = name.spawn(move || connect(&networks, &settings, &request, &ports, &sender, more));
         Ok(Self { thread: thread.map_err(|_| Error::Thread)?, first })
     }
 
@@ -140,6 +155,7 @@ fn connect(
     request: &Request,
     ports: &[PortSpec],
     first: &SyncSender<Place>,
+    more: impl FnOnce(&Netns) -> Result<(), Error>,
 ) -> Result<Endpoint, Error> {
     let joined = networks.join(settings, request)?;
     let host = Netns::of_this_thread()?;
@@ -149,6 +165,7 @@ fn connect(
     veth::configure(&joined.bridge, &joined.lease)?;
     host.enter().map_err(|failure| Error::errno("go back to the network namespace of", "the host")(failure.errno))?;
     let endpoint = Endpoint::publish(&joined, ports)?;
+    more(&netns)?;
     veth::wait_until_operational(&joined.bridge, &joined.lease)?;
     gate.open()?;
     Ok(endpoint)

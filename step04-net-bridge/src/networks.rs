@@ -113,6 +113,17 @@ impl Networks {
         leases.release(id)
     }
 
+    /// Takes a container that goes on running out of a network: also its link.
+    ///
+    /// # Errors
+    /// When the kernel refuses; what was there not is no error.
+    pub fn disconnect(&self, name: &str, id: &str) -> Result<(), Error> {
+        if let Some(lease) = self.lease(name, id) {
+            veth::remove(id, lease.interface)?;
+        }
+        self.leave(name, id)
+    }
+
     /// Takes the container out of all networks, whatever is left of it: also its published ports and links.
     ///
     /// # Errors
@@ -162,6 +173,22 @@ impl Networks {
     #[must_use]
     pub fn network(&self, name: &str) -> Option<Network> {
         Network::parse(name, &fs::read_to_string(self.folder.join(name).join("network")).ok()?)
+    }
+
+    /// The networks that the container is in.
+    ///
+    /// # Errors
+    /// readdir(3).
+    pub fn of_container(&self, id: &str) -> Result<Vec<Network>, Error> {
+        let is_in = |network: &Network| self.lease(&network.name, id).is_some();
+        Ok(self.all()?.into_iter().filter(is_in).collect())
+    }
+
+    /// The container's place in the network of this name, if it has one.
+    #[must_use]
+    pub fn lease(&self, name: &str, id: &str) -> Option<Lease> {
+        self.network(name)?;
+        self.leases(name).ok()?.of(id)
     }
 
     /// Who is in the network of this name.

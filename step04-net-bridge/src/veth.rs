@@ -51,7 +51,8 @@ pub(crate) fn make(bridge: &Bridge, lease: &Lease, netns: &Netns) -> Result<(), 
     match bridge.route.request(batch.acknowledge()) {
         // The container was restarted, and the kernel is still taking its last namespace apart.
         Err(Refusal { errno: Errno::EEXIST, .. }) => {
-            remove(&lease.id, lease.interface)?;
+            // By the bridge's connection: this thread may be in the container's namespace already.
+            remove_by(&bridge.route, &name)?;
             bridge.route.request(&batch)
         }
         result => result,
@@ -139,11 +140,14 @@ fn is_operational(bridge: &Bridge, name: &str) -> Result<bool, Error> {
 
 /// Removes the pair by the host's end, for a container that lives on or whose end nobody saw. None there is as good.
 pub(crate) fn remove(id: &str, interface: u8) -> Result<(), Error> {
-    let name = host_end(id, interface);
     let route = Socket::route().map_err(Error::errno("open a socket to", "rtnetlink"))?;
+    remove_by(&route, &host_end(id, interface))
+}
+
+fn remove_by(route: &Socket, name: &str) -> Result<(), Error> {
     let mut batch = Batch::new();
     batch.message(DELLINK, 0, &rt::link_header(0, false), |message| {
-        message.string(link::NAME, &name);
+        message.string(link::NAME, name);
     });
     match route.request(batch.acknowledge()) {
         Err(Refusal { errno: Errno::ENODEV, .. }) => Ok(()),

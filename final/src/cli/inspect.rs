@@ -3,6 +3,7 @@
 use super::{print, ps};
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::network::show;
 use crate::report;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -75,10 +76,12 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "Name": format!("/{}", record.name),
         "HostConfig": {
             "AutoRemove": record.auto_remove,
-            "NetworkMode": record.network,
+            "PortBindings": show::bindings(record),
+            "NetworkMode": record.networking.name(),
             "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
             "Init": record.init,
         },
+        "NetworkSettings": show::settings(engine.dirs(), record),
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
@@ -90,6 +93,8 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "Mounts": record.spec.mounts().iter().flatten().map(mount).collect::<Vec<_>>(),
         "Config": {
             "Hostname": record.spec.hostname(),
+            "Domainname": record.networking.domainname.clone().unwrap_or_default(),
+            "ExposedPorts": record.networking.expose.iter().map(|port| (port.clone(), json!({}))).collect::<serde_json::Map<_, _>>(),
             "User": process.map(|process| format!("{}:{}", process.user().uid(), process.user().gid())),
             "Tty": process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false),
             "OpenStdin": record.interactive,

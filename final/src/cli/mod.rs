@@ -8,7 +8,9 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod network;
 mod options;
+mod port;
 mod ps;
 mod rename;
 mod rm;
@@ -53,6 +55,7 @@ enum Command {
     Exec(exec::Exec),
     Logs(logs::Logs),
     Rename(rename::Rename),
+    Port(port::Port),
     Ps(ps::Ps),
     Rm(rm::Rm),
     Images(images::Images),
@@ -62,6 +65,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Info(info::Info),
     Version(version::Version),
+    #[command(subcommand)]
+    Network(network::Network),
     /// Look after what the engine keeps.
     #[command(subcommand)]
     System(system::System),
@@ -139,6 +144,8 @@ impl Cli {
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
             Command::Monitor => crate::monitor::main(&engine),
+            Command::Port(port) => port.run(&engine),
+            Command::Network(network) => network.run(&engine),
             Command::Ps(ps) => ps.run(&engine),
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),

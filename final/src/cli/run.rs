@@ -43,22 +43,20 @@ struct Options {
     name: Option<String>,
     #[command(flatten)]
     files: FileOptions,
-    /// The host name inside.
-    #[arg(short = 'h', long)]
-    hostname: Option<String>,
     /// Run this instead of the image's entrypoint.
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
     /// Make a small init PID 1: it reaps orphans and passes signals on.
     #[arg(long)]
     init: bool,
-    #[command(flatten)]
-    network: NetworkOptions,
     /// The image's name or id; `demo` is made on first use.
     image: String,
     /// The program and its arguments; without them the image's.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+    // Last: what follows would be under its heading in the help.
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 impl Run {
@@ -67,11 +65,14 @@ impl Run {
             return self.run_detached(engine);
         }
         self.options.process.check_terminal()?;
-        engine.run(&self.options.request()?)
+        let request = self.options.request(engine)?;
+        engine.warn_of_the_network(&request.networking);
+        engine.run(&request)
     }
 
     fn run_detached(&self, engine: &Engine) -> Result<u8> {
-        let request = self.options.request()?;
+        let request = self.options.request(engine)?;
+        engine.warn_of_the_network(&request.networking);
         // Before the monitor, whose messages cannot be followed while an image is made.
         engine.image(&request.image)?;
         match monitor::start(engine, &Task::Run(Box::new(request)))? {
@@ -89,18 +90,19 @@ impl Run {
 
 impl Create {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let id = engine.create(&self.options.request()?)?;
+        let id = engine.create(&self.options.request(engine)?)?;
         print(&format!("{id}\n"));
         Ok(0)
     }
 }
 
 impl Options {
-    fn request(&self) -> Result<RunRequest> {
+    fn request(&self, engine: &Engine) -> Result<RunRequest> {
+        let networking = self.network.networking(engine)?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
-            hostname: self.hostname.clone(),
+            hostname: self.network.hostname.clone(),
             user: self.process.user.clone(),
             mounts: self.files.mounts()?,
             auto_remove: self.rm,
@@ -113,9 +115,10 @@ impl Options {
                 workdir: self.process.workdir()?,
                 terminal: self.process.tty,
                 read_only: self.files.read_only,
-                own_network: self.network.is_own(),
+                own_network: networking.mode != crate::network::Mode::Host,
                 ..Arguments::default()
             },
+            networking,
         })
     }
 }

@@ -7,7 +7,6 @@
 
 use super::Prepared;
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::unistd::{chdir, setsid};
 use std::os::fd::AsFd;
 use step02_pid_ns::Namespaces;
@@ -32,6 +31,10 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
     }
     pivot_root(overlay.as_fd())?;
     working_directory(prepared)?;
+    if let Some(network) = &prepared.network {
+        // Made on the other processor while all of the above was done here.
+        network.wait()?;
+    }
     // The last of what needs root; from here on the process is the user's.
     prepared.user.enter(prepared.may_set_groups)?;
     Ok(&prepared.program)
@@ -54,7 +57,7 @@ fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
 
 fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {
     match &prepared.network {
-        Some(ready) => setns(ready, CloneFlags::CLONE_NEWNET).whilst("enter the network namespace", c""),
+        Some(ready) => ready.enter(),
         None if prepared.namespaces.contains(Namespaces::NETWORK) => loopback_up(),
         None => Ok(()),
     }

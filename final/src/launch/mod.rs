@@ -2,10 +2,10 @@
 
 mod child;
 mod console;
-mod network;
 mod prepare;
 
 use crate::monitor::{ContainerStdio as Stdio, Log, relay};
+use crate::network::{Begun, Ready};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
@@ -17,7 +17,6 @@ use step03_mount_overlay::Overlay;
 use sys::Failure;
 
 pub use console::Console;
-pub use network::Network;
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
 
@@ -29,7 +28,7 @@ pub struct Launch<'a> {
     /// Its root file system.
     pub overlay: &'a Overlay,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
-    pub network: Option<Network>,
+    pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.
     pub init: bool,
     /// Whether the program gets our standard input; else it reads nothing.
@@ -65,7 +64,7 @@ pub fn launch(
         _ => None,
     };
     let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
-    let prepared = Prepared::new(&launch, network, for_program)?;
+    let mut prepared = Prepared::new(&launch, network, for_program)?;
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
@@ -75,9 +74,22 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
-    let mut told = Ok(());
-    let running = spawn_and(&clone, || child::enter(&prepared, launch.overlay), |pid| told = meanwhile(pid))
-        .map_err(|error| explain(error, launch.overlay))?;
+    let (mut told, mut host_pid) = (Ok(()), None);
+    let spawned = spawn_and(
+        &clone,
+        || child::enter(&prepared, launch.overlay),
+        |pid| {
+            host_pid = Some(pid);
+            told = meanwhile(pid);
+        },
+    );
+    // Why there is no network says more than that the child waited for it in vain.
+    let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
+    let running = match spawned {
+        Ok(running) => running,
+        Err(error) => return connected.and(Err(explain(error, launch.overlay))),
+    };
+    let told = told.and(connected);
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
@@ -93,6 +105,10 @@ pub fn launch(
         }
     };
     told.map(|()| status)
+}
+
+fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
+    network.finish(host_pid)
 }
 
 /// The terminal's side of whoever shows it.

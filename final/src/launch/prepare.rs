@@ -1,6 +1,7 @@
 //! The host half: everything that can fail with a good message, and all the memory that the child half will need.
 
-use super::{Launch, Network};
+use super::Launch;
+use crate::network::{Begun, Ready};
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -17,8 +18,8 @@ use step06_capabilities::User;
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) namespaces: Namespaces,
-    /// A network namespace that is there already; its loopback link is up.
-    pub(super) network: Option<OwnedFd>,
+    /// A network namespace that is there already.
+    pub(super) network: Option<Ready>,
     pub(super) terminal: Option<Terminal>,
     /// What becomes the program's 0, 1 and 2 where it gets no terminal; `None` is ours.
     pub(super) stdio: [Option<OwnedFd>; 3],
@@ -36,7 +37,7 @@ impl Prepared {
     ///
     /// # Errors
     /// What it asks for and cannot be had.
-    pub fn new(launch: &Launch<'_>, network: Option<Network>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
+    pub fn new(launch: &Launch<'_>, network: Option<Begun>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
         let mounts = mounts(spec);
@@ -47,7 +48,7 @@ impl Prepared {
         if terminal.is_none() && stdio[0].is_none() && !launch.interactive {
             stdio[0] = Some(no_input()?);
         }
-        let network = network.map(Network::finish).transpose()?;
+        let network = network.map(Begun::ready).transpose()?;
         let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
         Ok(Self {
             namespaces: namespaces(spec)? - made,

@@ -13,6 +13,15 @@ use testkit::{Facts, Host, Output};
 
 pub const TARA: &str = env!("CARGO_BIN_EXE_tara");
 
+/// The default bridge stays between containers; the host has to be as it was before.
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        if self.run_root().join("networks").exists() && !std::thread::panicking() {
+            self.tara(&["network", "prune", "-f"]).ok();
+        }
+    }
+}
+
 /// `tara` on directories of the fake host.
 pub struct Engine<'h> {
     pub host: &'h Host,

@@ -1,7 +1,7 @@
 //! Which names a container's networks know.
 
 use super::message::{Answer, Kind, Question, address_of_pointer};
-use crate::{Error, Lease, Network, Networks};
+use crate::{DEFAULT, Error, Lease, Network, Networks};
 use std::fs;
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -10,6 +10,8 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct Names {
     networks: Vec<Known>,
+    /// Whose networks they are, where that may change: the container may be connected to another while it runs.
+    of: Option<(Networks, String)>,
 }
 
 #[derive(Debug)]
@@ -26,18 +28,37 @@ impl Names {
     /// # Errors
     /// mkdir(2).
     pub fn of(networks: &Networks, names: &[&str]) -> Result<Self, Error> {
-        let known = |network: Network| {
-            let leases = networks.leases(&network.name)?;
-            Ok(Known { network, leases, read: None, entries: Vec::new() })
-        };
-        let networks =
-            names.iter().filter_map(|name| networks.network(name)).map(known).collect::<Result<_, Error>>()?;
-        Ok(Self { networks })
+        let networks = names
+            .iter()
+            .filter_map(|name| networks.network(name))
+            .map(|network| Known::new(networks, network))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { networks, of: None })
+    }
+
+    /// The names in whichever networks the container `id` is in at the time of a question, but for [`DEFAULT`]: who has not
+    /// chosen a network has not chosen whom to be known to.
+    #[must_use]
+    pub fn of_container(networks: Networks, id: &str) -> Self {
+        Self { networks: Vec::new(), of: Some((networks, id.to_owned())) }
+    }
+
+    /// Looks which networks the container is in now.
+    fn look_around(&mut self) {
+        let Some((networks, id)) = &self.of else { return };
+        let now = networks.of_container(id).unwrap_or_default();
+        self.networks.retain(|known| now.contains(&known.network));
+        for network in now.into_iter().filter(|network| network.name != DEFAULT) {
+            if !self.networks.iter().any(|known| known.network == network) {
+                self.networks.extend(Known::new(networks, network));
+            }
+        }
     }
 
     /// The answers to a question about one of the names or addresses; `None` when it is about none of them. A name that is known has
     /// perhaps no address of the kind that was asked for: then there are none, and nobody else is asked.
     pub(super) fn answer(&mut self, question: &Question) -> Option<Vec<Answer>> {
+        self.look_around();
         self.networks.iter_mut().for_each(Known::refresh);
         if question.kind == Kind::Pointer {
             let address = address_of_pointer(&question.name)?;
@@ -55,6 +76,11 @@ impl Names {
 }
 
 impl Known {
+    fn new(networks: &Networks, network: Network) -> Result<Self, Error> {
+        let leases = networks.leases(&network.name)?;
+        Ok(Self { network, leases, read: None, entries: Vec::new() })
+    }
+
     /// A lease that is made or released changes the folder.
     fn refresh(&mut self) {
         let changed = fs::metadata(self.leases.folder()).and_then(|meta| meta.modified()).ok();

@@ -20,8 +20,10 @@ const LARGEST: usize = 4096;
 /// Where questions come in.
 #[derive(Debug)]
 pub struct Sockets {
-    udp: UdpSocket,
-    tcp: TcpListener,
+    /// For questions in a datagram.
+    pub udp: UdpSocket,
+    /// For the few that need a connection.
+    pub tcp: TcpListener,
 }
 
 impl Sockets {

@@ -1,26 +1,165 @@
-//! The network.
+//! The network: which, under what address and name, what is published.
 
-use clap::{Args, ValueEnum};
+use crate::engine::Engine;
+use crate::network::{Attachment, Mode, Networking, is_address};
+use crate::report::Refusal;
+use anyhow::{Result, bail};
+use clap::Args;
+use std::net::{IpAddr, Ipv4Addr};
+use step04_net_bridge::{DEFAULT, Mac, PortSpec};
 
 /// What the container can reach, and who can reach it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
-    /// The network.
-    #[arg(long, default_value = "none")]
-    network: Network,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Network {
-    /// The loopback link only.
-    None,
-    /// The host's network.
-    Host,
+    /// The network: bridge, none, host, container:NAME, or one that you made [default: bridge; without root: none].
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    network: Vec<String>,
+    /// Publish a port: [ADDRESS:][HOST_PORT:]PORT[/udp]; ports may be ranges.
+    #[arg(short, long, value_name = "PORTS")]
+    publish: Vec<String>,
+    /// Publish every port that the image exposes, on free ports of the host.
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+    /// Expose a port, for `-P`.
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+    /// The address.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<Ipv4Addr>,
+    /// The hardware address.
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<Mac>,
+    /// Another name for others of the network.
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
+    /// The host name inside.
+    #[arg(short = 'h', long)]
+    pub(crate) hostname: Option<String>,
+    /// The domain of the host name.
+    #[arg(long, value_name = "NAME")]
+    domainname: Option<String>,
+    /// Add a line to `/etc/hosts`; `host-gateway` is this host's address.
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<String>,
+    /// Ask this server for names, not the host's.
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<IpAddr>,
+    /// Append this domain to short names; `.` for none.
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+    /// An option of `/etc/resolv.conf`.
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    dns_option: Vec<String>,
 }
 
 impl NetworkOptions {
-    /// Whether the network is not the host's.
-    pub(crate) fn is_own(&self) -> bool {
-        self.network == Network::None
+    /// What they come to.
+    pub(crate) fn networking(&self, engine: &Engine) -> Result<Networking> {
+        let words: Vec<&str> = self.network.iter().map(String::as_str).collect();
+        let default = if engine.privilege().caller.is_root() { DEFAULT } else { "none" };
+        let words = if words.is_empty() { vec![default] } else { words };
+        let mode = mode(&words)?;
+        let networking = Networking {
+            attachments: if mode == Mode::Bridge { self.attachments(&words) } else { Vec::new() },
+            mode,
+            publish: words_of(&self.publish)?,
+            publish_all: self.publish_all,
+            expose: words_of(&self.expose)?,
+            dns: self.dns.clone(),
+            dns_search: self.dns_search.clone(),
+            dns_option: self.dns_option.clone(),
+            add_host: self.add_host.iter().map(|text| added_host(text)).collect::<Result<_>>()?,
+            domainname: self.domainname.clone(),
+            named: self.hostname.is_some(),
+            ..Networking::default()
+        };
+        self.check(networking)
+    }
+
+    /// `--ip`, `--mac-address` and aliases are for the first.
+    fn attachments(&self, words: &[&str]) -> Vec<Attachment> {
+        let mut all: Vec<Attachment> = words
+            .iter()
+            .map(|word| Attachment { network: network_name(word).to_owned(), ..Attachment::default() })
+            .collect();
+        if let Some(first) = all.first_mut() {
+            first.address = self.ip;
+            first.mac = self.mac_address.map(|mac| mac.to_string());
+            first.aliases.clone_from(&self.network_alias);
+        }
+        all
+    }
+
+    fn check(&self, networking: Networking) -> Result<Networking> {
+        let has_address = networking.mode == Mode::Bridge;
+        if !has_address && (self.ip.is_some() || self.mac_address.is_some()) {
+            let what = format!("`--ip` and `--mac-address` need a network, and `{}` is none", networking.name());
+            bail!(Refusal::new(what).help("choose one with `--network`"));
+        }
+        if !self.network_alias.is_empty() && !networking.has_names() {
+            let what = "network-scoped aliases are only supported for user-defined networks";
+            bail!(Refusal::new(what).help("make a network with `tara network create`, and choose it with `--network`"));
+        }
+        let publishes = !networking.publish.is_empty() || networking.publish_all;
+        match networking.mode {
+            Mode::Container(_) if publishes => {
+                bail!(
+                    Refusal::new("conflicting options: port publishing and the container type network mode")
+                        .help("publish the ports of the container whose network it is")
+                )
+            }
+            Mode::Container(_) if networking.named || !networking.add_host.is_empty() || !networking.dns.is_empty() => {
+                bail!(
+                    Refusal::new(
+                        "conflicting options: host name, `--dns` or `--add-host` and the network of another container"
+                    )
+                    .help("give them to that container")
+                )
+            }
+            Mode::Host | Mode::None if publishes => {
+                eprintln!("warning: published ports are discarded when using {} network mode", networking.name());
+                Ok(Networking { publish: Vec::new(), publish_all: false, ..networking })
+            }
+            _ => Ok(networking),
+        }
+    }
+}
+
+fn mode(words: &[&str]) -> Result<Mode> {
+    let modes = |word: &&str| ["none", "host"].contains(word) || word.starts_with("container:");
+    if words.len() > 1 && words.iter().any(modes) {
+        bail!(Refusal::new("`none`, `host` and `container:…` do not go with another network"));
+    }
+    Ok(match words.first().copied().unwrap_or_default() {
+        "none" => Mode::None,
+        "host" => Mode::Host,
+        word => match word.strip_prefix("container:") {
+            Some(container) => Mode::Container(container.to_owned()),
+            None => Mode::Bridge,
+        },
+    })
+}
+
+fn network_name(word: &str) -> &str {
+    if word == "default" { DEFAULT } else { word }
+}
+
+fn words_of(ports: &[String]) -> Result<Vec<String>> {
+    for port in ports {
+        port.parse::<PortSpec>()?;
+    }
+    Ok(ports.to_vec())
+}
+
+/// `name:address` or `name=address`.
+fn added_host(text: &str) -> Result<(String, String)> {
+    let parts = text.split_once('=').or_else(|| text.split_once(':'));
+    match parts.map(|(name, address)| (name, address.trim_start_matches('[').trim_end_matches(']'))) {
+        Some((name, address)) if !name.is_empty() && is_address(address) => Ok((name.to_owned(), address.to_owned())),
+        _ => {
+            let refusal = Refusal::new(format!("bad format for add-host: \"{text}\""));
+            bail!(refusal.help("write NAME:ADDRESS, for example db:192.0.2.7"))
+        }
     }
 }
