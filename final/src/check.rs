@@ -2,8 +2,8 @@
 
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
-use crate::reclaim::{gone, put_to_rest, reclaim};
-use crate::trash::forgotten;
+use crate::reclaim::{put_to_rest, reclaim};
+use crate::trash::{finish, forgotten};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -155,7 +155,7 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
     match finding {
         Finding::Process { host_pid, id } => kill_and_wait(dirs, *host_pid, id),
         Finding::Mount { path } => Ok(umount2(path, MntFlags::MNT_DETACH)?),
-        Finding::Trash { path } => fs::remove_dir_all(path).or_else(gone).context("empty the trash"),
+        Finding::Trash { path } => finish(dirs, path).context("empty the trash"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
         Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),

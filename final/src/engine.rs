@@ -1,5 +1,6 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
+use crate::cgroup;
 use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
 use crate::launch::{Launch, Supervision, launch};
@@ -214,6 +215,7 @@ impl Engine {
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
         let (spec, id) = (record.spec.clone(), record.id.clone());
+        cgroup::remember(&self.dirs.live(&id), &spec)?;
         let what = Launch {
             spec: &spec,
             overlay,
@@ -281,11 +283,12 @@ impl Engine {
     /// The user is looked up in the container's own files, so the overlay comes before the specification.
     fn spec(&self, request: &RunRequest, image: &Image, id: &str, overlay: &Overlay) -> Result<Spec> {
         let of_image = image.config.config().as_ref().and_then(|config| config.user().clone()).unwrap_or_default();
-        let user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
+        let mut user = User::lookup(overlay.as_fd(), request.user.as_deref().unwrap_or(&of_image))?;
+        user.add_groups(overlay.as_fd(), &request.arguments.security.groups)?;
         let mut arguments = request.arguments.clone();
         arguments.hostname = hostname(request, id);
         arguments.mounts = self.mounts(request, id);
-        spec::build(&image.config, &arguments, &user)
+        spec::build(&image.config, &arguments, &user, id, self.privilege.in_user_namespace)
     }
 
     fn mounts(&self, request: &RunRequest, id: &str) -> Vec<Mount> {
@@ -295,12 +298,23 @@ impl Engine {
             own_network: request.arguments.own_network,
             ..Setting::default()
         };
+        let security = &request.arguments.security;
+        let setting = Setting { shm_size: security.shm_size.unwrap_or(setting.shm_size), ..setting };
         let mut own = request.mounts.clone();
+        if self.privilege.in_user_namespace {
+            own.extend(security.device_mounts());
+        }
         // The outer mount first, or it would cover the inner one.
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
         mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
+        mounts.push(cgroup_mount());
+        if security.privileged {
+            let of_the_kernel =
+                |mount: &&mut Mount| ["/sys", "/sys/fs/cgroup"].iter().any(|path| mount.destination == Path::new(path));
+            mounts.iter_mut().filter(of_the_kernel).for_each(|mount| mount.options.retain(|option| option != "ro"));
+        }
         mounts.retain(|default| !own.iter().any(|mount| mount.destination == default.destination));
         mounts.extend(own);
         mounts
@@ -366,6 +380,16 @@ impl Engine {
             of_image.map(|container| container.record.id.chars().take(12).collect()).collect()
         };
         Ok(self.store.remove(reference, force, &users)?)
+    }
+}
+
+/// What a container sees of its limits. Which trees that is, is known when the cgroup is made.
+fn cgroup_mount() -> Mount {
+    Mount {
+        destination: "/sys/fs/cgroup".into(),
+        fs_type: "cgroup".to_owned(),
+        source: "cgroup".into(),
+        options: ["nosuid", "noexec", "nodev", "relatime", "ro"].map(str::to_owned).to_vec(),
     }
 }
 

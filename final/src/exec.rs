@@ -3,9 +3,10 @@
 //! The process that joins is this short-lived one, never a long-lived engine: a process whose children are in a PID
 //! namespace cannot fork any more once that namespace's PID 1 is dead (ENOMEM).
 
+use crate::cgroup;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
-use crate::launch::Console;
+use crate::launch::{Console, limits, oom_score, privileges_of_exec};
 use crate::lifecycle::not_running;
 use crate::rootless::join;
 use anyhow::{Context, Result};
@@ -15,12 +16,13 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, chdir, geteuid, setsid};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use step01_chroot::{Error as ProgramError, Program};
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn, supervise};
-use step06_capabilities::User;
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, die_with_parent, spawn, supervise};
+use step05_cgroups::Cgroup;
+use step06_capabilities::{Limits, Privileges, ProcSettings, User};
 use sys::exec::Execute;
 use sys::process::exit_code;
 use sys::terminal::{make_controlling, open_peer};
@@ -43,6 +45,8 @@ pub struct ExecRequest {
     pub interactive: bool,
     /// Whether the program gets a terminal.
     pub terminal: bool,
+    /// Whether it gets all capabilities.
+    pub privileged: bool,
 }
 
 /// Everything the child half uses.
@@ -52,8 +56,11 @@ struct Joining {
     terminal: Option<OwnedFd>,
     no_input: Option<OwnedFd>,
     workdir: CString,
-    user: User,
-    may_set_groups: bool,
+    /// The container's share of the machine is its share too.
+    cgroup: Option<Cgroup>,
+    settings: ProcSettings,
+    limits: Limits,
+    privileges: Privileges,
     program: Program,
 }
 
@@ -71,11 +78,11 @@ impl Engine {
         if sys::process::start_time(pid).ok() != Some(state.start_time) {
             return Err(not_running(&request.container));
         }
-        let process = record.spec.process().as_ref().context("the container's record has no process")?;
-        self.join(request, process, pid, pidfd)
+        self.join(request, &record.spec, pid, pidfd)
     }
 
-    fn join(&self, request: &ExecRequest, process: &Process, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
+    fn join(&self, request: &ExecRequest, spec: &Spec, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
+        let process = spec.process().as_ref().context("the container's record has no process")?;
         let signals = ForwardedSignals::block()?;
         let may_set_groups = if geteuid().is_root() { self.privilege().has_many_users } else { join(&pidfd)? };
         let root = open_root(pid).map_err(|error| match error.downcast_ref() {
@@ -89,14 +96,23 @@ impl Engine {
             terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
             no_input: (!request.interactive && !request.terminal).then(no_input).transpose()?,
             workdir: workdir(request, process)?,
-            user: user(request, process, root.as_fd())?,
-            may_set_groups,
+            cgroup: cgroup::open(spec)?,
+            settings: oom_score(process)?,
+            limits: limits(process)?,
+            privileges: privileges_of_exec(
+                spec,
+                process,
+                user(request, process, root.as_fd())?,
+                may_set_groups,
+                request.privileged,
+            )?,
             program: program(request, process)?,
         };
         let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;
         // Children of this process are born in the container's PID namespace from here on.
         setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
-        let clone = CloneSpec { dies_with_parent: true, ..CloneSpec::default() };
+        let into_cgroup = joining.cgroup.as_ref().and_then(Cgroup::into_cgroup);
+        let clone = CloneSpec { into_cgroup, dies_with_parent: true, ..CloneSpec::default() };
         let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
         let status = match console {
             Some(console) => console.relay(&running, &signals)?,
@@ -111,7 +127,13 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
     // The container's root sees this process before execve. It must not reach the engine's descriptors and its program
     // through /proc (CVE-2019-5736, CVE-2024-21626); execve makes it an ordinary process again.
     set_dumpable(false).whilst("hide from the container", c"")?;
+    // Before the namespace of cgroups is the container's: its files are opened in ours.
+    if let Some(cgroup) = &joining.cgroup {
+        cgroup.enter()?;
+    }
     setns(&joining.pidfd, joining.namespaces).whilst("enter the namespaces of the container", c"")?;
+    joining.settings.enter()?;
+    joining.limits.enter()?;
     setsid().whilst("begin a session", c"")?;
     match (&joining.terminal, &joining.no_input) {
         (Some(terminal), _) => attach(terminal.as_fd())?,
@@ -123,7 +145,11 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
         let errno = nix::errno::Errno::EACCES;
         return Err(errno).whilst("stay inside with the working directory", &joining.workdir);
     }
-    joining.user.enter(joining.may_set_groups)?;
+    joining.privileges.become_user()?;
+    // The change of user has undone both; and the filter may forbid them.
+    die_with_parent()?;
+    set_dumpable(false).whilst("hide from the container", c"")?;
+    joining.privileges.confine()?;
     Ok(&joining.program)
 }
 

@@ -13,12 +13,14 @@
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
 //! | [`exec`] | another program in a container that runs |
 //! | [`network`] | bridges, ports, names, the files of `/etc` |
+//! | [`cgroup`] | its share of the machine: from the specification to the directory, and its end |
 //! | [`reclaim`] | removing all that belongs to a container id, whatever is left of it |
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
 
+pub mod cgroup;
 pub mod check;
 pub mod cli;
 pub mod container;

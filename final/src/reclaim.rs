@@ -3,6 +3,7 @@
 //! Everything is named after the id, so there is no journal: normal exit, a failed start, `rm` and `system reclaim` after
 //! a crash all do this. It may be done again, and what is already gone is no error.
 
+use crate::cgroup;
 use crate::container::{Lock, Record, ids};
 use crate::dirs::Dirs;
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,9 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
             failures.push(format!("{what}: {error}"));
         }
     };
+    // What lives of it last, and under its lock: until there a second reclaim finds what to do.
+    let lives = dirs.live(id);
+    note("its share of the machine".to_owned(), cgroup::remove(&lives, id).map_err(io::Error::other));
     for name in names {
         note(format!("the name `{name}`"), fs::remove_file(dirs.names().join(name)));
     }
@@ -30,8 +34,6 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
     }
     let stays = dirs.container(id);
     note(format!("`{}`", stays.display()), fs::remove_dir_all(&stays));
-    // Last, and under its lock: until here a second reclaim finds what to do.
-    let lives = dirs.live(id);
     note(format!("`{}`", lives.display()), fs::remove_dir_all(&lives));
     drop(lock);
     if !failures.is_empty() {
@@ -46,6 +48,7 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
 /// unlink(2), rmdir(2).
 pub fn put_to_rest(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
     let lives = dirs.live(id);
+    cgroup::remove(&lives, id)?;
     let removed = fs::remove_dir_all(&lives).or_else(gone);
     drop(lock);
     removed.with_context(|| format!("remove `{}`", lives.display()))

@@ -98,10 +98,19 @@ fn help(error: &Error) -> Option<String> {
     let mounts = || find::<step03_mount_overlay::Error>(error)?.help();
     let network = || find::<step04_net_bridge::Error>(error)?.help();
     let user = || Some(find::<step06_capabilities::Error>(error)?.help());
+    let share = || find::<step05_cgroups::Error>(error)?.help();
     let image = || find::<step07_images::Error>(error)?.help();
     let kernel = || error.chain().find_map(errno).and_then(help_for);
-    let of_a_step =
-        || program().or_else(process).or_else(mounts).or_else(network).or_else(user).or_else(image).map(str::to_owned);
+    let of_a_step = || {
+        program()
+            .or_else(process)
+            .or_else(mounts)
+            .or_else(network)
+            .or_else(user)
+            .or_else(share)
+            .or_else(image)
+            .map(str::to_owned)
+    };
     let mismatch = || find::<step02_pid_ns::Error>(error).and_then(help_for_mount).map(str::to_owned);
     own.or_else(mismatch).or_else(of_a_step).or_else(|| kernel().map(str::to_owned))
 }

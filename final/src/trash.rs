@@ -4,6 +4,7 @@
 //! of a small program. So what is thrown away (`--rm`) is only renamed, and a process of its own removes it while the exit
 //! status is on its way. The lock goes along with the folder: what is in the trash and locked is being removed.
 
+use crate::cgroup;
 use crate::container::{Lock, ids, is_locked};
 use crate::dirs::Dirs;
 use crate::reclaim::{gone, names_of};
@@ -13,7 +14,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::setsid;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Throws away all that belongs to the container `id`, whose lock the caller holds.
 ///
@@ -57,11 +58,21 @@ fn in_the_background(dirs: &Dirs, id: &str) -> u8 {
 const TRASH: &str = "trash";
 
 fn remove(dirs: &Dirs, id: &str) -> Result<()> {
+    cgroup::remove(&dirs.run.join(TRASH).join(id), id)?;
     // The folder with the lock last.
     for trash in [&dirs.root, &dirs.run].map(|dir| dir.join(TRASH).join(id)) {
         fs::remove_dir_all(&trash).or_else(gone).with_context(|| format!("remove `{}`", trash.display()))?;
     }
     Ok(())
+}
+
+/// Removes what is called `id` in the trash, and the cgroup that nobody has removed.
+///
+/// # Errors
+/// rmdir(2).
+pub(crate) fn finish(dirs: &Dirs, path: &Path) -> Result<()> {
+    let id = path.file_name().and_then(|name| name.to_str()).context("the trash")?;
+    remove(dirs, id)
 }
 
 /// What lies in the trash with nobody to remove it.

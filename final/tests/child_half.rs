@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
+use common::remove_parent;
 use oci_spec::image::Config;
 use std::path::PathBuf;
 use step03_mount_overlay::{parse_tmpfs, parse_volume};
@@ -44,8 +47,12 @@ fn request(command: &[&str]) -> RunRequest {
 /// Runs it with the guard armed; an error is what the user would read.
 fn run(host: &Host, request: &RunRequest) -> Result<u8, String> {
     let engine = engine(host);
+    let mut request = request.clone();
+    request.arguments.cgroup_parent = Some(host.cgroup_parent());
     ALLOCATOR.watch();
-    engine.run(request).map_err(|error| report::text(&error))
+    let ended = engine.run(&request).map_err(|error| report::text(&error));
+    remove_parent(host);
+    ended
 }
 
 fn exit(code: u8) -> RunRequest {

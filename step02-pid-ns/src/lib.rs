@@ -30,7 +30,7 @@ pub use error::Error;
 pub use namespaces::Namespaces;
 pub use own_proc::{mount_proc, receive_mounts_only};
 pub use running::Running;
-pub use spawn::{CloneSpec, spawn, spawn_and};
+pub use spawn::{CloneSpec, die_with_parent, spawn, spawn_and};
 pub use supervise::{ForwardedSignals, supervise};
 pub use user::UserMap;
 pub use uts::Hostname;

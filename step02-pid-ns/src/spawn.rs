@@ -27,7 +27,7 @@ pub struct CloneSpec<'a> {
     pub into_cgroup: Option<BorrowedFd<'a>>,
     /// Whether an init of our own is PID 1, and the program PID 2.
     pub init: bool,
-    /// Whether it is killed when its parent dies. Source: PR_SET_PDEATHSIG(2const).
+    /// Whether it is killed when its parent dies ([`die_with_parent`]).
     pub dies_with_parent: bool,
 }
 
@@ -137,6 +137,15 @@ pub(crate) fn become_program(parent: &Channel, program: &dyn Execute) -> Infalli
     exit_now(if failure.errno == Errno::ENOENT { 127 } else { 126 })
 }
 
+/// Asks the kernel to kill this process when its parent dies. [`spawn()`] does it for [`CloneSpec::dies_with_parent`]; a child half
+/// that changes its user has to do it again, because the kernel forgets it then. Source: PR_SET_PDEATHSIG(2const).
+///
+/// # Errors
+/// None that the manual knows of.
+pub fn die_with_parent() -> Result<(), Failure<'static>> {
+    set_pdeathsig(Signal::SIGKILL).whilst("ask to die with the parent", c"")
+}
+
 // ANCHOR: child
 fn prepare<'p>(
     spec: &CloneSpec<'_>,
@@ -151,13 +160,13 @@ fn prepare<'p>(
     if spec.user_map.is_some() && !parent.wait_for_go() {
         exit_now(125);
     }
-    let program = child_half()?;
-    // Only 0, 1 and 2 go to the program. Marked, not closed: the report's channel has to live until execve.
+    // Only 0, 1 and 2 go to the program. Marked, not closed: the report's channel has to live until execve. Before the child
+    // half, whose filter of system calls may forbid it; what that opens is close-on-exec by itself.
     fd::cloexec_from(3).whilst("mark the descriptors close-on-exec", c"")?;
     if spec.dies_with_parent {
-        // Last, because a change of user clears it. A parent that died before this line is seen by the report: EPIPE.
-        set_pdeathsig(Signal::SIGKILL).whilst("ask to die with the parent", c"")?;
+        // A parent that died before this line is seen by the report: EPIPE.
+        die_with_parent()?;
     }
-    Ok(program)
+    child_half()
 }
 // ANCHOR_END: child

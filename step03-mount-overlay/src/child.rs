@@ -3,11 +3,12 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-use crate::mounts::{Action, DEVICES, Mounts, Step};
-use nix::fcntl::AT_FDCWD;
+use crate::mount_point::MountPoint;
+use crate::mounts::{Action, DEVICES, Device, Mounts, Step};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknodat, umask};
-use nix::unistd::{chdir, fchdir, symlinkat};
+use nix::unistd::{Gid, Uid, chdir, fchdir, fchownat, symlinkat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::mount::{FsContext, Propagation, attach, attr, clone_tree, set_attributes};
@@ -47,14 +48,22 @@ impl Mounts {
 impl Step {
     fn enter(&self, root: BorrowedFd<'_>) -> Result<(), Failure<'_>> {
         let path = self.target.path();
+        if let Action::Device(device) = &self.action {
+            return device.make(root, &self.target);
+        }
         let target = self.target.open(root)?;
         let tree = match &self.action {
             Action::New { .. } => self.make()?,
             Action::Bind { .. } => self.copy()?,
             Action::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
             Action::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
+            Action::Attributes { set, clear } => {
+                return set_attributes(target.as_fd(), *set, *clear, Propagation::Unchanged, false)
+                    .whilst("set the attributes of the mount at", path);
+            }
             Action::Folder => return Ok(()),
             Action::Devices => return make_devices(target.as_fd()),
+            Action::Device(_) => return self.wrong(),
             Action::DeviceLinks => return make_links(target.as_fd()),
         };
         attach(tree.as_fd(), target.as_fd()).whilst("mount on", path)
@@ -95,6 +104,18 @@ impl Step {
 
     fn wrong<T>(&self) -> Result<T, Failure<'_>> {
         Err(Failure { doing: "mount on", on: self.target.path().to_bytes(), errno: nix::errno::Errno::EINVAL })
+    }
+}
+
+impl Device {
+    fn make<'p>(&self, root: BorrowedFd<'_>, place: &'p MountPoint) -> Result<(), Failure<'p>> {
+        let (folder, name) = place.open_folder(root)?;
+        let kind = if self.block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
+        let mode = Mode::from_bits_truncate(self.mode);
+        mknodat(&folder, name, kind, mode, makedev(self.major, self.minor)).whilst("make the device", place.path())?;
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        fchownat(&folder, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .whilst("set the owner of the device", place.path())
     }
 }
 

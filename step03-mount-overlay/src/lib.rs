@@ -30,7 +30,7 @@ mod volume;
 pub use child::{make_private, make_read_only, pivot_root};
 pub use defaults::{Setting, defaults};
 pub use error::Error;
-pub use mounts::{Mount, Mounts};
+pub use mounts::{Device, Mount, Mounts};
 pub use overlay::{Layers, Overlay};
 pub use terminal::Terminal;
 pub use volume::{parse_tmpfs, parse_volume};

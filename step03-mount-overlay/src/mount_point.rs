@@ -62,6 +62,24 @@ impl MountPoint {
         }
     }
 
+    /// Opens the folder that the place is in, made when it is missing, and the place's name there. Child half.
+    pub(crate) fn open_folder(&self, root: BorrowedFd<'_>) -> Result<(OwnedFd, &CStr), Failure<'_>> {
+        let broken = Failure { doing: "open the mount point", on: b"/", errno: Errno::EINVAL };
+        let (last, above) = self.steps.split_last().ok_or(broken)?;
+        let mut folder = self.resolve(root, c".").whilst("open", c"/")?;
+        for (whole, name) in above {
+            folder = match self.resolve(root, whole) {
+                Err(Errno::ENOENT) => {
+                    self.make(root, folder.as_fd(), name, false).whilst("make the folder", whole)?;
+                    self.resolve(root, whole)
+                }
+                result => result,
+            }
+            .whilst("open the folder", whole)?;
+        }
+        Ok((folder, &last.1))
+    }
+
     fn create(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Failure<'_>> {
         let mut parent = None;
         for (index, (whole, name)) in self.steps.iter().enumerate() {

@@ -25,6 +25,25 @@ pub struct Mount {
     pub options: Vec<String>,
 }
 
+/// A device file that one container has besides those of all. Source: OCI runtime specification, config-linux.md, "Devices".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Where, as an absolute path inside the root.
+    pub path: PathBuf,
+    /// A block device; else a character device.
+    pub block: bool,
+    /// Its numbers.
+    pub major: u64,
+    /// Its numbers.
+    pub minor: u64,
+    /// Permissions, as chmod(2) takes them.
+    pub mode: u32,
+    /// Its owner inside.
+    pub uid: u32,
+    /// Its group inside.
+    pub gid: u32,
+}
+
 /// Mounts that are ready for the child.
 #[derive(Debug)]
 pub struct Mounts {
@@ -48,6 +67,10 @@ pub(crate) enum Action {
     Made(OwnedFd),
     /// A file that the host half holds open, on a mount that is attached by then: a terminal, on `/dev/console`.
     File(OwnedFd),
+    /// What is mounted there already gets other attributes.
+    Attributes { set: u64, clear: u64 },
+    /// One device file more, made by mknod in the folder that the target is.
+    Device(Device),
     /// Nothing is mounted; the folder has to be there.
     Folder,
     /// The device files of `/dev`, made by mknod: needs real root.
@@ -89,17 +112,31 @@ impl Mounts {
         }
         Ok(Self { steps: steps.into() })
     }
+
+    /// And these device files, after all mounts. In a user namespace none can be made: bind the host's there.
+    ///
+    /// # Errors
+    /// [`Error::Destination`], [`Error::Nul`].
+    pub fn with_devices(self, devices: &[Device]) -> Result<Self, Error> {
+        let mut steps = self.steps.into_vec();
+        for device in devices {
+            let target = MountPoint::new(&device.path, true, true)?;
+            steps.push(Step { target, action: Action::Device(device.clone()) });
+        }
+        Ok(Self { steps: steps.into() })
+    }
 }
 
 impl Step {
     fn prepare(mount: &Mount, terminal: Option<&Terminal>) -> Result<Self, Error> {
         let options = Options::parse(&mount.options)?;
         let bind = mount.fs_type == "bind" || options.bind;
-        let file = bind && !is_directory(&mount.source)?;
+        let file = bind && !options.remount && !is_directory(&mount.source)?;
         // A /proc or /sys that is a link would be mounted over what it points to: refused, as runc does.
         let follow = !matches!(mount.fs_type.as_str(), "proc" | "sysfs");
         let action = match terminal {
             Some(terminal) if mount.fs_type == "devpts" => Action::Made(duplicate(terminal.file_system.as_fd())?),
+            _ if options.remount => Action::Attributes { set: options.set, clear: options.clear },
             _ if bind => Action::Bind {
                 source: c_string(&mount.source)?,
                 recursive: options.recursive || mount.fs_type == "bind" && !options.bind,

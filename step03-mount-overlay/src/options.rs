@@ -14,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) clear: u64,
     pub(crate) bind: bool,
     pub(crate) recursive: bool,
+    /// Nothing new: the attributes of what is mounted there already.
+    pub(crate) remount: bool,
     pub(crate) propagation: Propagation,
     /// What remains is for the file system itself.
     data: Vec<String>,
@@ -40,7 +42,8 @@ impl Options {
     /// Sorts the words; a later one wins. Source: OCI runtime specification, config.md, "Linux mount options".
     pub(crate) fn parse(words: &[String]) -> Result<Self, Error> {
         let propagation = Propagation::Private;
-        let mut options = Self { set: 0, clear: 0, bind: false, recursive: false, propagation, data: Vec::new() };
+        let mut options =
+            Self { set: 0, clear: 0, bind: false, recursive: false, remount: false, propagation, data: Vec::new() };
         for word in words {
             options.take(word)?;
         }
@@ -57,6 +60,7 @@ impl Options {
         match word {
             "bind" => self.bind = true,
             "rbind" => (self.bind, self.recursive) = (true, true),
+            "remount" => self.remount = true,
             "private" | "rprivate" => self.propagation = Propagation::Private,
             "slave" | "rslave" => self.propagation = Propagation::Slave,
             "shared" | "rshared" => self.propagation = Propagation::Shared,

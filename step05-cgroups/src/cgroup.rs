@@ -100,6 +100,14 @@ impl Cgroup {
         self.directories.iter().find(|directory| directory.version == Version::V2).map(|directory| directory.fd.as_fd())
     }
 
+    /// What a container that is in it may see of the trees, each the version and the controllers of one of its directories, by their
+    /// names in v1: to be mounted inside, in its own namespace of cgroups.
+    #[must_use]
+    pub fn trees(&self) -> Vec<(Version, Vec<&'static str>)> {
+        let names = |directory: &Directory| directory.controllers.iter().map(|known| known.v1_name()).collect();
+        self.directories.iter().map(|directory| (directory.version, names(directory))).collect()
+    }
+
     pub(crate) fn make_in(&mut self, tree: &Tree, wishes: &[Wish]) -> Result<(), Error> {
         let path = self.parent.ensure(tree, wishes)?.join(&self.id);
         match make(&path) {

@@ -107,8 +107,12 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Path`].
     pub fn oom_killed(&self) -> Result<bool, Error> {
-        let memory = self.measure(Controller::Memory, memory_v1, memory_v2)?;
-        Ok(memory.is_some_and(|memory| memory.oom_kills > 0))
+        // One file: the end of every container waits for this.
+        let counted = |file: &'static str| move |directory: &Directory| Ok(keyed(&directory.text(file)?, "oom_kill"));
+        let Some(directory) = self.directory_of(Controller::Memory) else { return Ok(false) };
+        let v1 = directory.version == Version::V1;
+        let kills = counted(if v1 { "memory.oom_control" } else { "memory.events" })(directory)?;
+        Ok(kills.is_some_and(|kills: u64| kills > 0))
     }
 
     fn measure<T>(&self, controller: Controller, v1: Measure<T>, v2: Measure<T>) -> Result<Option<T>, Error> {

@@ -71,6 +71,11 @@ impl Limits {
         }
     }
 
+    /// Each by docker's name, with soft and hard value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        self.0.iter().map(|limit| (limit.name.to_str().unwrap_or_default(), limit.soft, limit.hard))
+    }
+
     /// Sets them for this process and its children. Child half, while it is still root: a hard limit goes up only with
     /// CAP_SYS_RESOURCE.
     ///

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use step01_chroot::{DEFAULT_PATH, Program, Root};
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Hostname, Namespaces, spawn, supervise};
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Hostname, Namespaces, die_with_parent, spawn, supervise};
 use step03_mount_overlay::{Layers, Mounts, Overlay, Setting, defaults, make_private, pivot_root};
 use step04_net_bridge::loopback_up;
 use step06_capabilities::{Capabilities, Limits, MaskedPaths, Options, Privileges, Profile, Sets, User};
@@ -90,7 +90,9 @@ fn run(args: &Args) -> Result<u8> {
         masked.enter(overlay.as_fd())?;
         pivot_root(overlay.as_fd())?;
         limits.enter()?;
-        privileges.enter()?; // from here on there is no way back to what root can do
+        privileges.become_user()?;
+        die_with_parent()?; // a change of user has undone it, and the filter might forbid it
+        privileges.confine()?; // from here on there is no way back to what root can do
         Ok(&program)
     })
     .map_err(|error| explain(error, &overlay))?;

@@ -49,6 +49,12 @@ impl Privileges {
         })
     }
 
+    /// The same with a filter that is compiled already ([`Filter::standard`], [`Filter::compile`]).
+    #[must_use]
+    pub fn filtered(self, filter: Filter) -> Self {
+        Self { filter: Some(filter), ..self }
+    }
+
     /// The filter, if there is one.
     #[must_use]
     pub fn filter(&self) -> Option<&Filter> {
@@ -63,12 +69,33 @@ impl Privileges {
     #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
     #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     pub fn enter(&self) -> Result<(), Failure<'_>> {
+        self.become_user()?;
+        self.confine()
+    }
+
+    /// The first half: the ceiling, the groups, the user. What a change of user undoes and a filter might refuse, for example to die
+    /// with the parent, is done between the two halves.
+    ///
+    /// # Errors
+    /// As [`Privileges::enter`].
+    #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+    #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    pub fn become_user(&self) -> Result<(), Failure<'_>> {
         // The ceiling first: it needs CAP_SETPCAP, and a later setuid would have taken that away.
         self.sets.lower_bounding(self.kernel)?;
         // A change from user 0 to another empties the permitted set. Not yet: the filter may need CAP_SYS_ADMIN.
         keep_across_setuid(true).whilst("keep the capabilities for a moment", c"")?;
         self.user.enter(self.may_set_groups)?;
-        keep_across_setuid(false).whilst("no longer keep the capabilities", c"")?;
+        keep_across_setuid(false).whilst("no longer keep the capabilities", c"")
+    }
+
+    /// The second half: the capabilities and the filter.
+    ///
+    /// # Errors
+    /// As [`Privileges::enter`].
+    #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+    #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    pub fn confine(&self) -> Result<(), Failure<'_>> {
         if self.no_new_privs {
             self.sets.enter()?;
             set_no_new_privs().whilst("forbid new privileges", c"")?;

@@ -42,6 +42,24 @@ impl User {
         Ok(found.user)
     }
 
+    /// Adds supplementary groups, each a name of the image's `/etc/group` or a number (`--group-add`).
+    ///
+    /// # Errors
+    /// As [`User::lookup`].
+    pub fn add_groups<S: AsRef<str>>(&mut self, root: BorrowedFd<'_>, groups: &[S]) -> Result<(), Error> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let known = read(root, "/etc/group", c"/etc/group")?;
+        for group in groups {
+            let gid = find_group(&known, group.as_ref())?;
+            if !self.groups.contains(&gid) {
+                self.groups.push(gid);
+            }
+        }
+        Ok(())
+    }
+
     /// Becomes the user, for good. Child half; the groups first, while it is still allowed.
     ///
     /// `may_set_groups` is false in a user namespace with a map of a single user, where the kernel forbids it.

@@ -11,6 +11,9 @@ use clap::Args;
 pub(crate) struct Exec {
     #[command(flatten)]
     process: ProcessOptions,
+    /// Give it all capabilities.
+    #[arg(long)]
+    privileged: bool,
     /// The container's name, id or beginning of its id.
     container: String,
     /// The program and its arguments.
@@ -29,6 +32,7 @@ impl Exec {
             user: self.process.user.clone(),
             interactive: self.process.interactive,
             terminal: self.process.tty,
+            privileged: self.privileged,
         })
     }
 }

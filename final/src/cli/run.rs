@@ -1,6 +1,6 @@
 //! `tara run`.
 
-use super::options::{FileOptions, NetworkOptions, ProcessOptions};
+use super::options::{FileOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions};
 use super::print;
 use crate::engine::{Engine, RunRequest};
 use crate::monitor::{self, Task};
@@ -54,9 +54,13 @@ struct Options {
     /// The program and its arguments; without them the image's.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
-    // Last: what follows would be under its heading in the help.
+    // Last, because their headings in the help hold for what comes after them.
     #[command(flatten)]
     network: NetworkOptions,
+    #[command(flatten)]
+    security: SecurityOptions,
+    #[command(flatten)]
+    resources: ResourceOptions,
 }
 
 impl Run {
@@ -116,6 +120,10 @@ impl Options {
                 terminal: self.process.tty,
                 read_only: self.files.read_only,
                 own_network: networking.mode != crate::network::Mode::Host,
+                security: self.security.security()?,
+                resources: self.resources.resources()?,
+                cgroup_parent: self.resources.cgroup_parent.clone(),
+                no_cgroup: !self.resources.has_cgroup(),
                 ..Arguments::default()
             },
             networking,

@@ -9,34 +9,49 @@ use super::Prepared;
 use nix::errno::Errno;
 use nix::unistd::{chdir, setsid};
 use std::os::fd::AsFd;
-use step02_pid_ns::Namespaces;
+use step02_pid_ns::{Namespaces, die_with_parent};
 use step03_mount_overlay::{Overlay, make_private, make_read_only, pivot_root};
 use step04_net_bridge::loopback_up;
+use step05_cgroups::own_namespace;
 use sys::exec::Execute;
 use sys::{Failure, Whilst, fd, process};
 
 /// What the new process does between clone3 and execve.
 // ANCHOR: enter
 pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
+    // First, so that all that follows is counted. Its namespace before the mounts, which show it.
+    if let Some(cgroup) = &prepared.cgroup {
+        cgroup.enter()?;
+    }
+    if prepared.own_cgroups {
+        own_namespace()?;
+    }
     session(prepared)?;
     network(prepared)?;
     if let Some(hostname) = &prepared.hostname {
         hostname.set()?;
     }
+    // While /proc/sys of our namespaces can still be reached as root, and through a procfs of our own.
+    prepared.settings.enter()?;
     make_private()?;
     overlay.attach()?;
     prepared.mounts.enter(overlay.as_fd())?;
+    prepared.masked.enter(overlay.as_fd())?;
     if prepared.read_only {
         make_read_only(overlay.as_fd())?;
     }
     pivot_root(overlay.as_fd())?;
+    prepared.limits.enter()?;
     working_directory(prepared)?;
     if let Some(network) = &prepared.network {
         // Made on the other processor while all of the above was done here.
         network.wait()?;
     }
-    // The last of what needs root; from here on the process is the user's.
-    prepared.user.enter(prepared.may_set_groups)?;
+    prepared.privileges.become_user()?;
+    // The change of user has undone it, and the filter may forbid it.
+    die_with_parent()?;
+    // From here on there is no way back to what root can do.
+    prepared.privileges.confine()?;
     Ok(&prepared.program)
 }
 // ANCHOR_END: enter

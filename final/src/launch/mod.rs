@@ -3,6 +3,7 @@
 mod child;
 mod console;
 mod prepare;
+mod privileges;
 
 use crate::monitor::{ContainerStdio as Stdio, Log, relay};
 use crate::network::{Begun, Ready};
@@ -14,11 +15,13 @@ use oci_spec::runtime::{Process, Spec};
 use std::os::fd::AsFd;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
+use step05_cgroups::Cgroup;
 use sys::Failure;
 
 pub use console::Console;
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
+pub(crate) use privileges::{limits, oom_score, privileges_of_exec};
 
 /// What is launched, besides the specification.
 #[derive(Debug)]
@@ -70,6 +73,7 @@ pub fn launch(
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
+        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
         init: launch.init,
         dies_with_parent: true,
         ..CloneSpec::default()

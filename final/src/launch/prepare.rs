@@ -1,18 +1,21 @@
 //! The host half: everything that can fail with a good message, and all the memory that the child half will need.
 
 use super::Launch;
+use super::privileges::{limits, masked, privileges, settings};
+use crate::cgroup;
 use crate::network::{Begun, Ready};
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
-use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Process, Spec};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use step01_chroot::Program;
 use step02_pid_ns::{Hostname, Namespaces};
-use step03_mount_overlay::{Mount, Mounts, Terminal};
-use step06_capabilities::User;
+use step03_mount_overlay::{Device, Mount, Mounts, Terminal};
+use step05_cgroups::Cgroup;
+use step06_capabilities::{Limits, MaskedPaths, Privileges, ProcSettings, User};
 
 /// Everything the child half uses, made before the clone.
 #[derive(Debug)]
@@ -27,8 +30,14 @@ pub struct Prepared {
     pub(super) mounts: Mounts,
     pub(super) read_only: bool,
     pub(super) workdir: CString,
-    pub(super) user: User,
-    pub(super) may_set_groups: bool,
+    /// Its share of the machine; `None` where it has none of its own.
+    pub(super) cgroup: Option<Cgroup>,
+    /// Whether the cgroups are the root of what it sees of them.
+    pub(super) own_cgroups: bool,
+    pub(super) settings: ProcSettings,
+    pub(super) masked: MaskedPaths,
+    pub(super) limits: Limits,
+    pub(super) privileges: Privileges,
     pub(super) program: Program,
 }
 
@@ -40,7 +49,8 @@ impl Prepared {
     pub fn new(launch: &Launch<'_>, network: Option<Begun>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
-        let mounts = mounts(spec);
+        let cgroup = cgroup::create(spec, launch.privilege)?;
+        let mounts = mounts(spec, cgroup.as_ref());
         let terminal = process.terminal().unwrap_or(false).then(|| terminal(&mounts)).transpose()?;
         let own_devices = !launch.privilege.in_user_namespace;
         let workdir = process.cwd();
@@ -50,17 +60,25 @@ impl Prepared {
         }
         let network = network.map(Begun::ready).transpose()?;
         let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
+        let all = namespaces(spec)?;
+        let may_set_groups = launch.privilege.has_many_users;
+        let devices = if own_devices { devices(spec)? } else { Vec::new() };
         Ok(Self {
-            namespaces: namespaces(spec)? - made,
+            // Made by clone3 a namespace of cgroups would be rooted where we are: the child makes it, when it is in its own.
+            namespaces: all - made - Namespaces::CGROUP,
+            own_cgroups: all.contains(Namespaces::CGROUP),
+            settings: settings(spec, process)?,
+            masked: masked(spec)?,
+            limits: limits(process)?,
+            privileges: privileges(spec, process, user_of(process), may_set_groups)?,
+            cgroup,
             network,
             stdio,
             hostname: spec.hostname().as_deref().map(Hostname::new).transpose()?,
-            mounts: Mounts::prepare(&mounts, own_devices, terminal.as_ref(), workdir)?,
+            mounts: Mounts::prepare(&mounts, own_devices, terminal.as_ref(), workdir)?.with_devices(&devices)?,
             terminal,
             read_only: spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
             workdir: CString::new(workdir.as_os_str().as_encoded_bytes()).context("the working directory")?,
-            user: user_of(process),
-            may_set_groups: launch.privilege.has_many_users,
             program: program(process)?,
         })
     }
@@ -82,14 +100,33 @@ pub(crate) fn user_of(process: &Process) -> User {
     }
 }
 
-fn mounts(spec: &Spec) -> Vec<Mount> {
+/// Those of the specification that not every container has.
+fn devices(spec: &Spec) -> Result<Vec<Device>> {
+    let device = |device: &LinuxDevice| {
+        let number = |number: i64| u64::try_from(number).context("the number of a device");
+        Ok(Device {
+            path: device.path().clone(),
+            block: device.typ() == LinuxDeviceType::B,
+            major: number(device.major())?,
+            minor: number(device.minor())?,
+            mode: device.file_mode().unwrap_or(0o666),
+            uid: device.uid().unwrap_or(0),
+            gid: device.gid().unwrap_or(0),
+        })
+    };
+    let of_spec = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+    of_spec.into_iter().flatten().map(device).collect()
+}
+
+fn mounts(spec: &Spec, cgroup: Option<&Cgroup>) -> Vec<Mount> {
     let of_spec = |mount: &oci_spec::runtime::Mount| Mount {
         destination: mount.destination().clone(),
         fs_type: mount.typ().clone().unwrap_or_default(),
         source: mount.source().clone().unwrap_or_default(),
         options: mount.options().clone().unwrap_or_default(),
     };
-    spec.mounts().iter().flatten().map(of_spec).collect()
+    let here = |mount: Mount| if mount.fs_type == "cgroup" { cgroup::mounts(&mount, cgroup) } else { vec![mount] };
+    spec.mounts().iter().flatten().map(of_spec).flat_map(here).collect()
 }
 
 fn terminal(mounts: &[Mount]) -> Result<Terminal> {

@@ -9,18 +9,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
+use step05_cgroups::{Hierarchy, Parent};
 use testkit::{Facts, Host, Output};
 
 pub const TARA: &str = env!("CARGO_BIN_EXE_tara");
-
-/// The default bridge stays between containers; the host has to be as it was before.
-impl Drop for Engine<'_> {
-    fn drop(&mut self) {
-        if self.run_root().join("networks").exists() && !std::thread::panicking() {
-            self.tara(&["network", "prune", "-f"]).ok();
-        }
-    }
-}
 
 /// `tara` on directories of the fake host.
 pub struct Engine<'h> {
@@ -52,7 +45,14 @@ impl<'h> Engine<'h> {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command(TARA);
-        command.arg("--root").arg(self.root()).arg("--run-root").arg(self.run_root()).args(arguments);
+        command.arg("--root").arg(self.root()).arg("--run-root").arg(self.run_root());
+        // The one thing that a test makes on the real host: below a parent that is the test's alone.
+        match arguments.split_first() {
+            Some((verb @ (&"run" | &"create"), rest)) => {
+                command.arg(verb).arg("--cgroup-parent").arg(self.host.cgroup_parent()).args(rest)
+            }
+            _ => command.args(arguments),
+        };
         command
     }
 
@@ -89,6 +89,34 @@ impl<'h> Engine<'h> {
 
     pub fn assert_consistent(&self) {
         assert_eq!(self.tara(&["system", "check"]).ok(), "nothing is left behind\n");
+    }
+}
+
+/// The default bridge and the parent of the cgroups stay between containers; the host has to be as it was before.
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        if self.run_root().join("networks").exists() && !std::thread::panicking() {
+            self.tara(&["network", "prune", "-f"]).ok();
+        }
+        remove_parent(self.host);
+    }
+}
+
+/// The directories of the test's cgroups, in every tree.
+pub fn cgroups(host: &Host) -> Vec<PathBuf> {
+    let found = Hierarchy::find().unwrap();
+    let parent = host.cgroup_parent();
+    let places = found.trees().iter().map(|tree| tree.mount_point.join(parent.trim_start_matches('/')));
+    places.filter(|place| place.is_dir()).collect()
+}
+
+/// The parent of the cgroups outlives its containers, and what `--rm` threw away is removed in the background.
+pub fn remove_parent(host: &Host) {
+    let begin = Instant::now();
+    while !cgroups(host).is_empty() && begin.elapsed() < Duration::from_secs(2) {
+        let parent = Hierarchy::find().and_then(|found| Parent::new(found, Some(&host.cgroup_parent())));
+        let _what_stays_the_leak_check_names = parent.and_then(|parent| parent.remove());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -1,8 +1,9 @@
 //! A compiled filter, ready for the child.
 
 use super::profile::{Flag, Profile};
-use super::{rules, tree};
+use super::{precompiled, rules, tree};
 use crate::{Capabilities, Error};
+use std::borrow::Cow;
 use std::fmt;
 use sys::seccomp::{Instruction, MAX_INSTRUCTIONS, flag, load};
 use sys::{Failure, Whilst};
@@ -10,7 +11,7 @@ use sys::{Failure, Whilst};
 /// A program of the kernel's, which answers every system call from now on.
 #[derive(Clone)]
 pub struct Filter {
-    program: Box<[Instruction]>,
+    program: Cow<'static, [Instruction]>,
     flags: u32,
 }
 
@@ -25,6 +26,20 @@ impl Filter {
             return Err(Error::TooLarge(program.len()));
         }
         Ok(Self { program: program.into(), flags: flags(profile) })
+    }
+
+    /// The filter of [`Profile::standard`]. For docker's capabilities it is in this program already: to read and compile the profile
+    /// takes 165 µs, which is a tenth of a start.
+    ///
+    /// # Errors
+    /// As [`Filter::compile`].
+    pub fn standard(capabilities: Capabilities) -> Result<Self, Error> {
+        match precompiled::standard() {
+            Some(program) if capabilities == Capabilities::docker() => {
+                Ok(Self { program: Cow::Borrowed(program), flags: flag::SPEC_ALLOW })
+            }
+            _ => Self::compile(&Profile::standard()?, capabilities),
+        }
     }
 
     /// Loads it into this process, for good. Child half.

@@ -6,6 +6,7 @@
 
 mod assembler;
 mod filter;
+mod precompiled;
 mod profile;
 mod rules;
 mod tree;

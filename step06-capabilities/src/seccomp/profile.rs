@@ -2,22 +2,28 @@
 //!
 //! Sources: docker's documentation, "Seccomp security profiles for Docker"; OCI runtime specification, config-linux.md, "Seccomp".
 
-use crate::Error;
-use serde::Deserialize;
+use super::rules;
+use crate::{Capabilities, Error};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
 /// What is written down in a profile. Fields that it does not know (`comment`) are skipped, as docker does.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     pub(super) default_action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) default_errno_ret: Option<u16>,
     /// OCI's form: the ways into the kernel besides its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) architectures: Option<Vec<String>>,
     /// Docker's form: the same for each processor.
+    #[serde(skip_serializing)]
     pub(super) arch_map: Option<Vec<ArchMap>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) flags: Option<Vec<Flag>>,
+    #[serde(skip_serializing)]
     listener_path: Option<String>,
     pub(super) syscalls: Option<Vec<Entry>>,
 }
@@ -30,18 +36,21 @@ pub(super) struct ArchMap {
 }
 
 /// One entry of `syscalls`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
     /// The older form of `names`.
+    #[serde(skip_serializing)]
     name: Option<String>,
     names: Option<Vec<String>>,
     pub(super) action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) errno_ret: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) args: Option<Vec<Argument>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub(super) includes: Filter,
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub(super) excludes: Filter,
 }
 
@@ -52,7 +61,7 @@ impl Entry {
 }
 
 /// A condition on one argument of the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Argument {
     pub(super) index: u8,
@@ -72,7 +81,7 @@ pub(super) struct Filter {
 }
 
 /// Source: OCI runtime specification, config-linux.md, "Seccomp", `defaultAction`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[allow(missing_docs)]
 pub(super) enum Action {
     #[serde(rename = "SCMP_ACT_KILL", alias = "SCMP_ACT_KILL_THREAD")]
@@ -94,7 +103,7 @@ pub(super) enum Action {
 }
 
 /// How an argument is compared. Source: seccomp_rule_add(3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) enum Operator {
     #[serde(rename = "SCMP_CMP_NE")]
     NotEqual,
@@ -114,7 +123,7 @@ pub(super) enum Operator {
 }
 
 /// Source: OCI runtime specification, config-linux.md, "Seccomp", `flags`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) enum Flag {
     /// All threads at once: the child has one.
     #[serde(rename = "SECCOMP_FILTER_FLAG_TSYNC")]
@@ -160,6 +169,25 @@ impl Profile {
         let profile: Self = serde_json::from_str(text).map_err(|error| refused(error.to_string()))?;
         profile.check().map_err(refused)?;
         Ok(profile)
+    }
+
+    /// The OCI runtime specification's form of it: what counts for a process that may have `capabilities`, on this kernel and processor.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`] on a processor without a table of system calls.
+    pub fn plain(self, capabilities: Capabilities) -> Result<Self, Error> {
+        let architectures = rules::entries_into(&self)?;
+        let kernel = rules::running_kernel()?;
+        let counts = |entry: &Entry| rules::counts(entry, capabilities, kernel);
+        let plain = |entry: Entry| Entry {
+            names: Some(entry.names().map(str::to_owned).collect()),
+            name: None,
+            includes: Filter::default(),
+            excludes: Filter::default(),
+            ..entry
+        };
+        let syscalls = self.syscalls.into_iter().flatten().filter(counts).map(plain).collect();
+        Ok(Self { architectures: Some(architectures), arch_map: None, syscalls: Some(syscalls), ..self })
     }
 
     fn check(&self) -> Result<(), String> {

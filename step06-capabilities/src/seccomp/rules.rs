@@ -66,6 +66,13 @@ pub(super) fn tables(profile: &Profile, capabilities: Capabilities) -> Result<Ve
     Ok(ABIS.iter().filter(wanted).map(|abi| Table::new(abi, profile, &entries)).collect())
 }
 
+/// The ways into the kernel that the profile leaves open on this processor, the native one first.
+pub(super) fn entries_into(profile: &Profile) -> Result<Vec<String>, Error> {
+    let native = ABIS.first().ok_or(Error::NoTable)?.name;
+    let others = listed(profile, native).filter(|name| *name != native);
+    Ok([native].into_iter().chain(others).map(str::to_owned).collect())
+}
+
 /// The ways into the kernel that the profile names for this processor.
 fn listed<'p>(profile: &'p Profile, native: &'p str) -> impl Iterator<Item = &'p str> {
     let of_map = profile.arch_map.iter().flatten().filter(move |map| map.architecture == native);
@@ -73,14 +80,14 @@ fn listed<'p>(profile: &'p Profile, native: &'p str) -> impl Iterator<Item = &'p
     of_map.chain(profile.architectures.iter().flatten()).map(String::as_str)
 }
 
-fn running_kernel() -> Result<(u32, u32), Error> {
+pub(super) fn running_kernel() -> Result<(u32, u32), Error> {
     let system = |errno| Error::System { doing: "ask for the kernel's version", errno };
     let name = nix::sys::utsname::uname().map_err(system)?;
     name.release().to_str().and_then(kernel_version).ok_or_else(|| system(Errno::EINVAL))
 }
 
 /// Whether an entry is for this process, processor and kernel. Source: moby, profiles/seccomp: `includes` and `excludes`.
-fn counts(entry: &Entry, capabilities: Capabilities, kernel: (u32, u32)) -> bool {
+pub(super) fn counts(entry: &Entry, capabilities: Capabilities, kernel: (u32, u32)) -> bool {
     let has = |name: &String| Capability::by_name(name).is_ok_and(|named| capabilities.contains(named));
     let old_enough = |version: &String| kernel_version(version).is_some_and(|version| kernel >= version);
     let here = |name: &String| name == OCI_ARCHITECTURE;

@@ -3,7 +3,11 @@
 mod files;
 mod network;
 mod process;
+mod resources;
+mod security;
 
 pub(super) use files::FileOptions;
 pub(super) use network::NetworkOptions;
 pub(super) use process::ProcessOptions;
+pub(super) use resources::ResourceOptions;
+pub(super) use security::SecurityOptions;

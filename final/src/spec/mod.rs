@@ -1,16 +1,25 @@
 //! Image configuration and arguments become an OCI runtime specification: one description for `run`, `inspect` and, later, for
 //! the callers of the OCI runtime face.
 
+mod resources;
+mod security;
+
+use crate::cgroup;
 use anyhow::{Context, Result};
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder, UserBuilder,
+    Linux, LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, MountBuilder, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use step01_chroot::DEFAULT_PATH;
 use step03_mount_overlay::Mount;
 use step06_capabilities::User;
+
+pub use resources::{from_limits, to_limits};
+pub(crate) use security::capabilities;
+pub use security::{Device, SECCOMP, Seccomp, Security};
 
 /// What the command line says about the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,13 +42,27 @@ pub struct Arguments {
     pub own_network: bool,
     /// Everything that is mounted, in order.
     pub mounts: Vec<Mount>,
+    /// Privileges.
+    #[serde(default)]
+    pub security: Security,
+    /// Limits, without the list of devices.
+    #[serde(default)]
+    pub resources: LinuxResources,
+    /// `--cgroup-parent`.
+    #[serde(default)]
+    pub cgroup_parent: Option<String>,
+    /// `--cgroups disabled`: no cgroup of its own.
+    #[serde(default)]
+    pub no_cgroup: bool,
 }
 
-/// Builds the specification. `user` is who the program runs as.
+/// Builds the specification of the container `id`. `user` is who the program runs as; in a user namespace (`rootless`) device files
+/// are bound instead of made.
 ///
 /// # Errors
 /// When neither the image nor the arguments say what to run.
-pub fn build(image: &ImageConfiguration, arguments: &Arguments, user: &User) -> Result<Spec> {
+pub fn build(image: &ImageConfiguration, arguments: &Arguments, user: &User, id: &str, rootless: bool) -> Result<Spec> {
+    let security = &arguments.security;
     let process = ProcessBuilder::default()
         .terminal(arguments.terminal)
         .args(command(image, arguments)?)
@@ -52,17 +75,57 @@ pub fn build(image: &ImageConfiguration, arguments: &Arguments, user: &User) -> 
                 .additional_gids(user.groups.iter().map(|gid| gid.as_raw()).collect::<Vec<_>>())
                 .build()?,
         )
-        .build()?;
+        .capabilities(security.sets(user)?)
+        .no_new_privileges(security.no_new_privileges)
+        .rlimits(security.ulimits.clone());
+    let mut process = process.build()?;
+    process.set_oom_score_adj(security.oom_score_adj);
     let mut spec = SpecBuilder::default()
         .version("1.2.0")
         .process(process)
         .root(RootBuilder::default().path("rootfs").readonly(arguments.read_only).build()?)
         .mounts(arguments.mounts.iter().map(mount).collect::<Result<Vec<_>>>()?)
-        .linux(LinuxBuilder::default().namespaces(namespaces(arguments)?).build()?)
+        .linux(linux(arguments, id, rootless)?)
         .build()?;
     // The builder fills in what was not given; only the network namespace may belong to somebody else.
     spec.set_hostname(Some(arguments.hostname.clone()));
+    let default_filter = matches!(security.seccomp, Seccomp::Default) && !security.privileged;
+    spec.set_annotations(default_filter.then(|| [(SECCOMP.to_owned(), "default".to_owned())].into()));
     Ok(spec)
+}
+
+/// The part for Linux: all that the builder would fill in for itself is said.
+fn linux(arguments: &Arguments, id: &str, rootless: bool) -> Result<Linux> {
+    let security = &arguments.security;
+    let (masked, read_only) = security.masked();
+    let mut resources = arguments.resources.clone();
+    resources.set_devices(Some(security.device_rules()?));
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(arguments)?)
+        .masked_paths(masked)
+        .readonly_paths(read_only)
+        .resources(resources)
+        .build()?;
+    if !rootless {
+        linux.set_devices(Some(security.device_files()?));
+    }
+    if let Seccomp::Profile(profile) = &security.seccomp {
+        linux.set_seccomp(Some((**profile).clone()));
+    }
+    if !arguments.no_cgroup {
+        linux.set_cgroups_path(Some(cgroup::path(arguments.cgroup_parent.as_deref(), id)));
+    }
+    linux.set_sysctl(Some(sysctl(&security.sysctl)?));
+    Ok(linux)
+}
+
+/// Name and value; what they mean is looked at by step 6.
+fn sysctl(list: &[String]) -> Result<HashMap<String, String>> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| step06_capabilities::Error::Sysctl(text.clone()))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    list.iter().map(pair).collect()
 }
 
 /// Entrypoint and command. Source: OCI image specification, config.md; docker's `--entrypoint`.
