@@ -108,6 +108,16 @@ pub fn open(spec: &Spec) -> Result<Option<Cgroup>> {
     }
 }
 
+/// Ends all processes of a container's cgroup, and removes it. No cgroup is no error.
+///
+/// # Errors
+/// Processes that stay in it.
+pub fn end(spec: &Spec) -> Result<()> {
+    let Some(mut cgroup) = open(spec)? else { return Ok(()) };
+    cgroup.kill()?;
+    Ok(cgroup.remove()?)
+}
+
 /// Removes the cgroup of the container `id`, of which `folder` is what lives. No cgroup is no error.
 ///
 /// # Errors

@@ -218,11 +218,15 @@ impl Engine {
         cgroup::remember(&self.dirs.live(&id), &spec)?;
         let what = Launch {
             spec: &spec,
-            overlay,
+            root: overlay,
             network,
             init: record.init,
             interactive: record.interactive,
             privilege: self.privilege,
+            gate: None,
+            barrier: None,
+            extra_descriptors: 0,
+            new_keyring: true,
         };
         let mut log = say.is_some().then(|| Log::open(&self.dirs.log(&id))).transpose()?;
         let supervision = match (say, &mut log) {

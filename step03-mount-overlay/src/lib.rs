@@ -24,6 +24,7 @@ mod mount_point;
 mod mounts;
 mod options;
 mod overlay;
+mod root;
 mod terminal;
 mod volume;
 
@@ -32,5 +33,6 @@ pub use defaults::{Setting, defaults};
 pub use error::Error;
 pub use mounts::{Device, Mount, Mounts};
 pub use overlay::{Layers, Overlay};
+pub use root::{Root, RootDirectory};
 pub use terminal::Terminal;
 pub use volume::{parse_tmpfs, parse_volume};

@@ -73,6 +73,32 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     after_command.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Gives the calling process a new, empty keyring for its session, in the place of its parent's.
+///
+/// # Errors
+/// ENOSYS in a kernel without keys, EDQUOT when the user has too many. Source: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING.
+pub fn join_new_keyring() -> nix::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const ANONYMOUS: *const libc::c_char = std::ptr::null();
+    // SAFETY: an integer and the null pointer that means a keyring without a name.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ANONYMOUS) };
+    match Errno::result(result) {
+        // Without keys there is nothing to keep from anybody; a filter that hides the call keeps them as well.
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Sets the NIS domain name of the UTS namespace.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN, EINVAL above 64 bytes. Source: setdomainname(2).
+pub fn set_domainname(name: &std::ffi::CStr) -> nix::Result<()> {
+    // SAFETY: the string and its length belong together and live over the call.
+    let result = unsafe { libc::setdomainname(name.as_ptr(), name.count_bytes()) };
+    Errno::result(result).map(drop)
+}
+
 /// The kind of namespace behind a descriptor of `/proc/<pid>/ns/…`, as the flag of clone that makes one.
 ///
 /// # Errors

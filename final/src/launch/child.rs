@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::{chdir, setsid};
 use std::os::fd::AsFd;
 use step02_pid_ns::{Namespaces, die_with_parent};
-use step03_mount_overlay::{Overlay, make_private, make_read_only, pivot_root};
+use step03_mount_overlay::{Root, make_private, make_read_only, pivot_root};
 use step04_net_bridge::loopback_up;
 use step05_cgroups::own_namespace;
 use sys::exec::Execute;
@@ -18,7 +18,7 @@ use sys::{Failure, Whilst, fd, process};
 
 /// What the new process does between clone3 and execve.
 // ANCHOR: enter
-pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
+pub(super) fn enter<'p>(prepared: &'p Prepared, root: &'p dyn Root) -> Result<&'p dyn Execute, Failure<'p>> {
     // First, so that all that follows is counted. Its namespace before the mounts, which show it.
     if let Some(cgroup) = &prepared.cgroup {
         cgroup.enter()?;
@@ -31,16 +31,21 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
     if let Some(hostname) = &prepared.hostname {
         hostname.set()?;
     }
+    prepared.attributes.enter_early()?;
     // While /proc/sys of our namespaces can still be reached as root, and through a procfs of our own.
     prepared.settings.enter()?;
     make_private()?;
-    overlay.attach()?;
-    prepared.mounts.enter(overlay.as_fd())?;
-    prepared.masked.enter(overlay.as_fd())?;
+    root.attach()?;
+    prepared.mounts.enter(root.as_fd())?;
+    prepared.masked.enter(root.as_fd())?;
     if prepared.read_only {
-        make_read_only(overlay.as_fd())?;
+        make_read_only(root.as_fd())?;
     }
-    pivot_root(overlay.as_fd())?;
+    if let Some(barrier) = &prepared.barrier {
+        barrier.wait()?;
+    }
+    pivot_root(root.as_fd())?;
+    prepared.attributes.enter()?;
     prepared.limits.enter()?;
     working_directory(prepared)?;
     if let Some(network) = &prepared.network {
@@ -49,9 +54,12 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
     }
     prepared.privileges.become_user()?;
     // The change of user has undone it, and the filter may forbid it.
-    die_with_parent()?;
+    if prepared.dies_with_parent {
+        die_with_parent()?;
+    }
     // From here on there is no way back to what root can do.
     prepared.privileges.confine()?;
+    prepared.program.check()?;
     Ok(&prepared.program)
 }
 // ANCHOR_END: enter

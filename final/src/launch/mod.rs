@@ -1,7 +1,9 @@
 //! From a specification to a running process: host half, one clone3, child half, supervision.
 
+mod attributes;
 mod child;
 mod console;
+mod gate;
 mod prepare;
 mod privileges;
 
@@ -12,13 +14,15 @@ use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
-use std::os::fd::AsFd;
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
-use step03_mount_overlay::Overlay;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, spawn_and, supervise};
+use step03_mount_overlay::Root;
 use step05_cgroups::Cgroup;
 use sys::Failure;
 
 pub use console::Console;
+pub(crate) use gate::Barrier;
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
 pub(crate) use privileges::{limits, oom_score, privileges_of_exec};
@@ -29,7 +33,7 @@ pub struct Launch<'a> {
     /// What to run.
     pub spec: &'a Spec,
     /// Its root file system.
-    pub overlay: &'a Overlay,
+    pub root: &'a dyn Root,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
     pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.
@@ -38,6 +42,15 @@ pub struct Launch<'a> {
     pub interactive: bool,
     /// What may be done here.
     pub privilege: crate::rootless::Privilege,
+    /// The gate where the process waits before it becomes the program, for callers that start it later and stay away: then it
+    /// outlives this process.
+    pub gate: Option<OwnedFd>,
+    /// Where the process waits before its root is changed.
+    pub(crate) barrier: Option<Arc<Barrier>>,
+    /// How many descriptors after 0, 1 and 2 the program gets too.
+    pub extra_descriptors: u32,
+    /// Whether it gets a keyring of its own: the caller's session's may hold secrets. Source: keyctl(2), session-keyring(7).
+    pub new_keyring: bool,
 }
 
 /// Who stays with the program, and what becomes of its output.
@@ -60,43 +73,17 @@ pub fn launch(
     supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<WaitStatus> {
-    let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let mut pipes = match supervision {
         Supervision::Monitor(..) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
         _ => None,
     };
     let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
-    let mut prepared = Prepared::new(&launch, network, for_program)?;
+    let prepared = launch.prepare(for_program)?;
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
-    let clone = CloneSpec {
-        namespaces: prepared.namespaces,
-        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
-        init: launch.init,
-        dies_with_parent: true,
-        ..CloneSpec::default()
-    };
-    let (mut told, mut host_pid) = (Ok(()), None);
-    let spawned = spawn_and(
-        &clone,
-        || child::enter(&prepared, launch.overlay),
-        |pid| {
-            host_pid = Some(pid);
-            told = meanwhile(pid);
-        },
-    );
-    // Why there is no network says more than that the child waited for it in vain.
-    let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
-    let running = match spawned {
-        Ok(running) => running,
-        Err(error) => return connected.and(Err(explain(error, launch.overlay))),
-    };
-    let told = told.and(connected);
-    if told.is_err() {
-        running.signal(SIGKILL)?;
-    }
+    let Started { running, prepared, told } = start(&launch, prepared, meanwhile)?;
     let status = match (supervision, console) {
         (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
         (Supervision::Foreground, None) => supervise(&running, signals)?,
@@ -111,8 +98,64 @@ pub fn launch(
     told.map(|()| status)
 }
 
-fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
-    network.finish(host_pid)
+/// A program that runs, or waits at its gate.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) running: Running,
+    pub(crate) prepared: Prepared,
+    /// What could not be done beside the start: the program is killed then.
+    pub(crate) told: Result<()>,
+}
+
+impl Launch<'_> {
+    /// The host half.
+    ///
+    /// # Errors
+    /// What could not be prepared.
+    pub(crate) fn prepare(&mut self, stdio: [Option<OwnedFd>; 3]) -> Result<Prepared> {
+        Prepared::new(self, stdio)
+    }
+}
+
+/// Makes the process. `meanwhile` gets its PID and runs while it mounts.
+///
+/// # Errors
+/// Which call of the child half failed; why execve refused.
+pub(crate) fn start(
+    launch: &Launch<'_>,
+    mut prepared: Prepared,
+    meanwhile: impl FnOnce(Pid) -> Result<()>,
+) -> Result<Started> {
+    let clone = CloneSpec {
+        namespaces: prepared.namespaces,
+        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
+        init: launch.init,
+        dies_with_parent: prepared.dies_with_parent,
+        executes_later: prepared.program.gate.is_some(),
+        extra_descriptors: launch.extra_descriptors,
+        ..CloneSpec::default()
+    };
+    let (mut told, mut host_pid) = (Ok(()), None);
+    let spawned = spawn_and(
+        &clone,
+        || child::enter(&prepared, launch.root),
+        |pid| {
+            host_pid = Some(pid);
+            told = meanwhile(pid);
+        },
+    );
+    // Why there is no network says more than that the child waited for it in vain.
+    let connected = prepared.network.take().map_or(Ok(()), |network: Ready| network.finish(host_pid));
+    let running = match spawned {
+        Ok(running) => running,
+        // What was done to it says more, too.
+        Err(error) => return told.and(connected).and(Err(explain(error, launch.root))),
+    };
+    let told = told.and(connected);
+    if told.is_err() {
+        running.signal(SIGKILL)?;
+    }
+    Ok(Started { running, prepared, told })
 }
 
 /// The terminal's side of whoever shows it.
@@ -122,11 +165,12 @@ fn master(prepared: &Prepared) -> Result<Stdio> {
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
-fn explain(error: Error, overlay: &Overlay) -> anyhow::Error {
+fn explain(error: Error, root: &dyn Root) -> anyhow::Error {
     match &error {
-        Error::Execute { doing, on, errno } => {
-            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, overlay.as_fd())
-                .into()
+        Error::Execute { doing, on, errno } | Error::ChildHalf { doing, on, errno }
+            if matches!(doing.as_str(), "find" | "execute") =>
+        {
+            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, root.as_fd()).into()
         }
         _ => error.into(),
     }

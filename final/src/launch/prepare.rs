@@ -1,6 +1,8 @@
 //! The host half: everything that can fail with a good message, and all the memory that the child half will need.
 
 use super::Launch;
+use super::attributes::Attributes;
+use super::gate::{Barrier, Gated};
 use super::privileges::{limits, masked, privileges, settings};
 use crate::cgroup;
 use crate::network::{Begun, Ready};
@@ -11,6 +13,7 @@ use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Process, Spec};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use step01_chroot::Program;
 use step02_pid_ns::{Hostname, Namespaces};
 use step03_mount_overlay::{Device, Mount, Mounts, Terminal};
@@ -23,7 +26,7 @@ pub struct Prepared {
     pub(super) namespaces: Namespaces,
     /// A network namespace that is there already.
     pub(super) network: Option<Ready>,
-    pub(super) terminal: Option<Terminal>,
+    pub(crate) terminal: Option<Terminal>,
     /// What becomes the program's 0, 1 and 2 where it gets no terminal; `None` is ours.
     pub(super) stdio: [Option<OwnedFd>; 3],
     pub(super) hostname: Option<Hostname>,
@@ -38,7 +41,11 @@ pub struct Prepared {
     pub(super) masked: MaskedPaths,
     pub(super) limits: Limits,
     pub(super) privileges: Privileges,
-    pub(super) program: Program,
+    pub(super) program: Gated,
+    pub(super) attributes: Attributes,
+    pub(super) barrier: Option<Arc<Barrier>>,
+    /// Whether it ends with this process.
+    pub(super) dies_with_parent: bool,
 }
 
 impl Prepared {
@@ -46,7 +53,9 @@ impl Prepared {
     ///
     /// # Errors
     /// What it asks for and cannot be had.
-    pub fn new(launch: &Launch<'_>, network: Option<Begun>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
+    pub fn new(launch: &mut Launch<'_>, stdio: [Option<OwnedFd>; 3]) -> Result<Self> {
+        let (network, gate) = (launch.network.take(), launch.gate.take());
+        let waits = gate.is_some();
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
         let cgroup = cgroup::create(spec, launch.privilege)?;
@@ -79,8 +88,16 @@ impl Prepared {
             terminal,
             read_only: spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
             workdir: CString::new(workdir.as_os_str().as_encoded_bytes()).context("the working directory")?,
-            program: program(process)?,
+            program: Gated { program: program(process)?, gate },
+            attributes: Attributes::new(spec, process, launch.new_keyring)?,
+            barrier: launch.barrier.clone(),
+            dies_with_parent: !waits,
         })
+    }
+
+    /// What is left of it for whoever shows the program's terminal.
+    pub(crate) fn into_terminal(self) -> Option<Terminal> {
+        self.terminal
     }
 }
 

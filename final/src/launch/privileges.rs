@@ -49,13 +49,14 @@ fn sets(process: &Process) -> Result<Sets> {
     let Some(words) = process.capabilities() else {
         return Ok(Sets::of_user(Capabilities::of_kernel()?, Uid::from_raw(process.user().uid())));
     };
-    Ok(Sets {
-        bounding: capabilities(words.bounding().as_ref())?,
-        permitted: capabilities(words.permitted().as_ref())?,
-        effective: capabilities(words.effective().as_ref())?,
-        inheritable: capabilities(words.inheritable().as_ref())?,
-        ambient: capabilities(words.ambient().as_ref())?,
-    })
+    let [bounding, permitted, effective, inheritable, ambient] =
+        [words.bounding(), words.permitted(), words.effective(), words.inheritable(), words.ambient()]
+            .map(|list| capabilities(list.as_ref()));
+    let (permitted, inheritable) = (permitted?, inheritable?);
+    // The kernel has no ambient capability that is not permitted and inheritable (capabilities(7)), and the default configuration of
+    // runc asks for some: it passes over them, and so do all.
+    let ambient = ambient? & permitted & inheritable;
+    Ok(Sets { bounding: bounding?, permitted, effective: effective?, inheritable, ambient })
 }
 
 fn filter(spec: &Spec, ceiling: Capabilities) -> Result<Option<Filter>> {

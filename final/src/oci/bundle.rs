@@ -14,8 +14,6 @@ pub(super) struct Bundle {
     pub(super) path: PathBuf,
     pub(super) rootfs: PathBuf,
     pub(super) spec: Spec,
-    /// The document as it was read.
-    pub(super) text: Vec<u8>,
 }
 
 impl Bundle {
@@ -35,7 +33,7 @@ impl Bundle {
             Ok(_) => bail!(wrong("root.path", format!("`{}` is not a directory", rootfs.display()))),
             Err(error) => return Err(error).context(wrong("root.path", format!("`{}`", rootfs.display()))),
         };
-        Ok(Self { path, rootfs, spec, text })
+        Ok(Self { path, rootfs, spec })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command line that the callers use: runc's, which is the field's agreement.
 
 use super::log::{Format, Log};
-use super::state::{Folder, SPECIFICATION, Status};
-use super::{delete, features, gate, kill, list};
+use super::state::{Folder, SPECIFICATION};
+use super::{create, delete, features, kill, list, run};
 use crate::cli::print;
 use crate::dirs::Dirs;
 use crate::report::Refusal;
@@ -57,6 +57,8 @@ enum Manager {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Create(create::Create),
+    Run(run::Run),
     /// Let the program of a created container run.
     Start {
         /// The container.
@@ -67,12 +69,8 @@ enum Command {
         /// The container.
         id: String,
     },
-    /// Send a signal to the first process of a container.
     Kill(kill::Kill),
-    /// Remove what is left of a container.
     Delete(delete::Delete),
-    /// List the containers.
-    #[command(alias = "ps-all")]
     List(list::List),
     /// Print what this runtime supports, as JSON.
     Features,
@@ -103,9 +101,10 @@ impl Oci {
         let Some(command) = &self.command else {
             return self.print_version();
         };
-        let _wants_systemd = self.systemd_cgroup || self.cgroup_manager == Manager::Systemd;
         let root = self.root()?;
         match command {
+            Command::Create(create) => create.run(&root, self.no_cgroup()?),
+            Command::Run(run) => run.run(&root, self.no_cgroup()?),
             Command::Start { id } => start(&root, id),
             Command::State { id } => state(&root, id),
             Command::Kill(kill) => kill.run(&root),
@@ -116,6 +115,14 @@ impl Oci {
                 Ok(0)
             }
         }
+    }
+
+    /// Whether containers get no cgroup. systemd's way of naming them would be taken for a path.
+    fn no_cgroup(&self) -> Result<bool> {
+        let systemd = self.systemd_cgroup || self.cgroup_manager == Manager::Systemd;
+        let refusal = Refusal::new("cgroups made by systemd are not supported").code(1);
+        ensure!(!systemd, refusal.help("set the caller's cgroup driver or manager to `cgroupfs`"));
+        Ok(self.cgroup_manager == Manager::Disabled)
     }
 
     /// Docker and containerd read these lines.
@@ -136,11 +143,7 @@ impl Oci {
 fn start(root: &Path, id: &str) -> Result<u8> {
     let folder = Folder::find(root, id)?;
     let saved = folder.read()?;
-    let status = folder.status(&saved);
-    let refusal = || Refusal::new(format!("cannot start a container in the {} state: `{id}`", status.word())).code(1);
-    ensure!(status == Status::Created, refusal());
-    gate::open_wide(&folder.gate(), id)?;
-    Ok(0)
+    super::start::start(&folder, &saved, &folder.spec()?).map(|()| 0)
 }
 
 fn state(root: &Path, id: &str) -> Result<u8> {

@@ -1,10 +1,13 @@
 //! `delete`.
 
+use super::hooks::{Stage, run_hooks};
 use super::state::{Folder, Saved, Status};
+use crate::cgroup;
 use crate::report::Refusal;
 use anyhow::{Result, ensure};
 use clap::Args;
-use nix::libc::SIGKILL;
+use nix::unistd::Pid;
+use oci_spec::runtime::Spec;
 use std::path::Path;
 
 /// Remove what is left of a container.
@@ -24,7 +27,7 @@ impl Delete {
             folder => folder?,
         };
         match folder.saved() {
-            Some(saved) => self.delete(&folder, &saved)?,
+            Some(saved) => return self.delete(&folder, &saved).map(|()| 0),
             // `create` was killed before it could make anything.
             None => ensure!(self.force, folder.read().err().unwrap_or_else(|| Refusal::new("half-made").into())),
         }
@@ -36,13 +39,23 @@ impl Delete {
         let status = folder.status(saved);
         // One that was never started may go: there is no program that could lose anything.
         let may_go = self.force || matches!(status, Status::Stopped | Status::Created | Status::Creating);
-        let refusal = || {
-            Refusal::new(format!("cannot delete container `{}` that is not stopped: it is {}", self.id, status.word()))
-        };
-        ensure!(may_go, refusal().help("end it with `kill`, or use `delete --force`").code(1));
+        let what = format!("cannot delete container `{}` that is not stopped: it is {}", self.id, status.word());
+        ensure!(may_go, Refusal::new(what).help("end it with `kill`, or use `delete --force`").code(1));
         if let Some(process) = saved.process.filter(|process| process.is_alive()) {
-            process.signal(SIGKILL)?;
+            process.end()?;
         }
-        Ok(())
+        remove(folder, saved, &folder.spec()?)
     }
+}
+
+/// Removes what is left of a container whose program has ended.
+pub(super) fn remove(folder: &Folder, saved: &Saved, spec: &Spec) -> Result<()> {
+    cgroup::end(spec)?;
+    let (state, nobody) = (folder.document(saved), Pid::from_raw(0));
+    folder.remove()?;
+    // A hook that fails here is a complaint: the container is gone.
+    if let Err(error) = run_hooks(spec, Stage::Poststop, &state, nobody) {
+        eprint!("{}", crate::report::text(&error));
+    }
+    Ok(())
 }

@@ -16,12 +16,17 @@
 mod bundle;
 mod check;
 mod cli;
+mod console;
+mod create;
 mod delete;
 mod features;
 mod gate;
+mod hooks;
 mod kill;
 mod list;
 mod log;
+mod run;
+mod start;
 mod state;
 
 pub use cli::main;

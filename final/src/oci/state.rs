@@ -1,9 +1,11 @@
 //! A container's folder below `--root`: its state, and the copy of its configuration.
 
 use crate::report::Refusal;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use nix::errno::Errno;
+use nix::libc::SIGKILL;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The version of the specification that we implement.
 pub(super) const SPECIFICATION: &str = "1.3.0";
@@ -27,8 +31,6 @@ pub(super) struct Saved {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) created: Timestamp,
     pub(super) owner: String,
-    /// The container's cgroup, relative to each hierarchy; none where it has none of its own.
-    pub(super) cgroup: Option<PathBuf>,
     /// The first process; none while the container is being created.
     pub(super) process: Option<Process>,
 }
@@ -148,13 +150,17 @@ impl Folder {
 
     /// The state document. Source: runtime.md, "State".
     pub(super) fn document(&self, saved: &Saved) -> Value {
-        let status = self.status(saved);
-        let pid = saved.process.filter(|_| status != Status::Stopped).map_or(0, |process| process.host_pid);
+        self.document_as(saved, self.status(saved).word())
+    }
+
+    /// The same with a status that is known better: while hooks run, what they are told is what the specification says.
+    pub(super) fn document_as(&self, saved: &Saved, status: &str) -> Value {
+        let pid = saved.process.filter(|_| status != "stopped").map_or(0, |process| process.host_pid);
         json!({
             "ociVersion": saved.oci_version,
             "id": saved.id,
             "pid": pid,
-            "status": status.word(),
+            "status": status,
             "bundle": saved.bundle,
             "rootfs": saved.rootfs,
             "created": saved.created.to_string(),
@@ -171,10 +177,32 @@ impl Folder {
 }
 
 impl Process {
+    /// The process `pid`, which is there.
+    pub(super) fn of(pid: Pid) -> Result<Self> {
+        let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
+        Ok(Self { host_pid: pid.as_raw(), start_time })
+    }
+
     /// Whether it is this very process, and not a zombie.
     pub(super) fn is_alive(self) -> bool {
         let pid = Pid::from_raw(self.host_pid);
         sys::process::start_time(pid).ok() == Some(self.start_time) && !is_zombie(pid)
+    }
+
+    /// Kills it, and waits until it is dead: a killed process still holds its cgroup for a moment.
+    pub(super) fn end(self) -> Result<()> {
+        let process = match sys::process::pidfd_open(Pid::from_raw(self.host_pid)) {
+            Err(Errno::ESRCH) => return Ok(()),
+            process => process.context("find the first process")?,
+        };
+        match self.signal(SIGKILL) {
+            Err(error) if error.downcast_ref() == Some(&Errno::ESRCH) => return Ok(()),
+            sent => sent?,
+        }
+        let mut dead = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        let ended = poll(&mut dead, PollTimeout::try_from(Duration::from_secs(10)).unwrap_or(PollTimeout::MAX))?;
+        ensure!(ended > 0, Refusal::new(format!("process {} does not end", self.host_pid)).code(1));
+        Ok(())
     }
 
     /// Sends a signal to it alone.
