@@ -3,6 +3,7 @@
 //! It is called after the id, below a parent. As long as it may be there, so is `RUN/containers/<id>`, and where the parent is not
 //! the usual one that folder says so. So nothing has to be searched for: whoever removes the folder removes the cgroup first.
 
+use crate::container::PAUSED;
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::to_limits;
@@ -118,6 +119,22 @@ pub fn end(spec: &Spec) -> Result<()> {
     Ok(cgroup.remove()?)
 }
 
+/// Lets a container that is paused go on, so that it can end. `folder` is what lives of it.
+///
+/// # Errors
+/// write(2).
+pub fn thaw(folder: &Path, id: &str) -> Result<()> {
+    if !folder.join(PAUSED).exists() {
+        return Ok(());
+    }
+    let parent = fs::read_to_string(folder.join(PARENT)).unwrap_or_else(|_| DEFAULT_PARENT.to_owned());
+    match Cgroup::open(&Parent::new(Hierarchy::find()?, Some(&parent))?, id) {
+        Ok(cgroup) => Ok(cgroup.thaw()?),
+        Err(Error::Gone(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Removes the cgroup of the container `id`, of which `folder` is what lives. No cgroup is no error.
 ///
 /// # Errors
@@ -130,6 +147,7 @@ pub fn remove(folder: &Path, id: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound && !folder.exists() => return Ok(()),
         Err(_) => DEFAULT_PARENT.to_owned(),
     };
+    thaw(folder, id)?;
     let removed = Hierarchy::find().and_then(|found| reclaim(&Parent::new(found, Some(&parent))?, id));
     removed.with_context(|| format!("the cgroup of container {id}"))
 }

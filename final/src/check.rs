@@ -1,7 +1,9 @@
 //! What killed processes left behind, and containers whose record and reality disagree.
 
+use crate::cgroup;
 use crate::container::{Alive, Container, Exit, Lock, Record, State, Status, ids};
 use crate::dirs::Dirs;
+use crate::network;
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::trash::{finish, forgotten};
 use anyhow::{Context, Result};
@@ -14,6 +16,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use step04_net_bridge::Lease;
 use step07_images::Store;
 
 /// One thing that should not be there, or not so.
@@ -27,6 +30,7 @@ pub enum Finding {
     Trash { path: PathBuf },
     NotRemoved { id: String, name: String },
     Abandoned { id: String, name: String },
+    Address { network: String, id: String },
     StaleName { name: String, id: String },
     Store { what: String },
 }
@@ -47,6 +51,9 @@ impl Finding {
             }
             Self::Abandoned { id, name } => {
                 format!("container {} ({name}): its supervisor died without a word about its end", short(id))
+            }
+            Self::Address { network, id } => {
+                format!("container {} has an address in the network `{network}` and is not there", short(id))
             }
             Self::StaleName { name, id } => {
                 format!("the name `{name}` leads to container {}, which is not there", short(id))
@@ -69,6 +76,7 @@ pub fn check(dirs: &Dirs, store: &Store) -> Result<Vec<Finding>> {
     findings.extend(mounts(dirs));
     findings.extend(containers(dirs)?);
     findings.extend(names(dirs)?);
+    findings.extend(addresses(dirs)?);
     findings.extend(forgotten(dirs)?.into_iter().map(|path| Finding::Trash { path }));
     let leftovers = store.check().context("cannot look through the images")?;
     findings.extend(leftovers.iter().map(|leftover| Finding::Store { what: leftover.to_string() }));
@@ -101,6 +109,17 @@ fn names(dirs: &Dirs) -> Result<Vec<Finding>> {
         (!there).then_some(Finding::StaleName { name, id })
     });
     Ok(targets.collect())
+}
+
+fn addresses(dirs: &Dirs) -> Result<Vec<Finding>> {
+    let Some(networks) = network::alive_if_any(dirs) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for network in networks.all()? {
+        let gone = |lease: &Lease| !dirs.container(&lease.id).exists() && !dirs.live(&lease.id).exists();
+        let leases = networks.leases(&network.name)?.all()?.into_iter().filter(gone);
+        found.extend(leases.map(|lease| Finding::Address { network: network.name.clone(), id: lease.id }));
+    }
+    Ok(found)
 }
 
 /// Processes that live on an overlay of ours, by their own table of mounts, and whose supervisor is dead.
@@ -158,6 +177,7 @@ fn repair_one(dirs: &Dirs, finding: &Finding) -> Result<()> {
         Finding::Trash { path } => finish(dirs, path).context("empty the trash"),
         Finding::HalfMade { id } | Finding::NotRemoved { id, .. } => remove_dead(dirs, id),
         Finding::Abandoned { id, .. } => record_the_end(dirs, id),
+        Finding::Address { id, .. } => network::forget(dirs, id),
         Finding::StaleName { name, .. } => Ok(fs::remove_file(dirs.names().join(name))?),
         Finding::Store { .. } => Ok(()),
     }
@@ -172,6 +192,8 @@ fn kill_and_wait(dirs: &Dirs, host_pid: i32, id: &str) -> Result<()> {
         return Ok(());
     }
     let _ended_already = sys::process::pidfd_send(&process, SIGKILL);
+    // Who is paused would not take it.
+    cgroup::thaw(&dirs.live(id), id)?;
     // A pidfd becomes readable when its process has ended.
     poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 5000u16)?;
     Ok(())
@@ -191,8 +213,14 @@ fn record_the_end(dirs: &Dirs, id: &str) -> Result<()> {
     if record.exit.is_none() {
         let state = State::read(dirs, id);
         state.as_ref().map(|state| state.signal(SIGKILL)).transpose()?;
-        let exit = Exit { code: 255, started: state.map(|state| state.started), finished: Timestamp::now() };
+        let exit = Exit {
+            code: 255,
+            started: state.map(|state| state.started),
+            finished: Timestamp::now(),
+            oom_killed: false,
+        };
         Record { exit: Some(exit), ..record }.write_ended(dirs)?;
     }
+    network::forget(dirs, id)?;
     lock.map_or(Ok(()), |lock| put_to_rest(dirs, id, lock))
 }

@@ -43,12 +43,28 @@ pub struct Record {
     pub networking: Networking,
     /// What the image and the arguments come to.
     pub spec: Spec,
+    /// The words about privileges that the specification does not show any more.
+    #[serde(default)]
+    pub security: Option<Asked>,
     /// The signal that asks its program to end, by name or number; the image may name one.
     pub stop_signal: Option<String>,
     /// When its program last began; `None` for one that never did.
     pub started: Option<Timestamp>,
     /// How it ended, once it has.
     pub exit: Option<Exit>,
+}
+
+/// What was asked for in docker's words, for `inspect`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `--security-opt`.
+    pub options: Vec<String>,
 }
 
 /// How a container ended.
@@ -60,6 +76,9 @@ pub struct Exit {
     pub started: Option<Timestamp>,
     /// When it ended, or was found dead.
     pub finished: Timestamp,
+    /// Whether the kernel ended one of its processes for want of memory.
+    #[serde(default)]
+    pub oom_killed: bool,
 }
 
 /// What lives of a running container: `RUN/containers/<id>/state.json`.
@@ -71,6 +90,9 @@ pub struct State {
     pub start_time: u64,
     /// When its program began.
     pub started: Timestamp,
+    /// Whether all its processes are stopped (`pause`).
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// What a container is doing, by what the lock and the files say.
@@ -166,20 +188,24 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
-        // What is on the disk may have got another name or network since this supervisor read it.
-        let on_disk = Self::read(dirs, &self.id);
-        let (name, networking) = on_disk
-            .map_or_else(|| (self.name.clone(), self.networking.clone()), |on_disk| (on_disk.name, on_disk.networking));
-        let ended = Self { name, networking, ..self.clone() };
+        // What is on the disk may have got another name, and other limits, since this supervisor read it.
+        let on_disk = Self::read(dirs, &self.id).unwrap_or_else(|| self.clone());
+        let ended = Self { started: self.started, exit: self.exit.clone(), ..on_disk };
         ended.write(dirs).with_context(|| format!("cannot write down how container `{}` ended", self.name))
     }
 }
 
 impl State {
+    /// Forgets what a supervisor that was killed wrote down of the last run. Under the container's lock.
+    pub(crate) fn forget(dirs: &Dirs, id: &str) {
+        let _none_is_as_good = fs::remove_file(dirs.live(id).join(STATE));
+    }
+
     /// Reads what lives of `id`; `None` when its program has not begun, or nothing of it lives.
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
-        Live::<Record>::read(dirs, id).map(|live| live.state)
+        let state = Live::<Record>::read(dirs, id)?.state;
+        Some(Self { paused: dirs.live(id).join(PAUSED).exists(), ..state })
     }
 
     /// Sends a signal to the first process of the container. SIGKILL ends all the others with it: the kernel ends a PID
@@ -244,6 +270,15 @@ enum Sync {
 
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+/// There as long as the container is paused. The kernel knows it too, but to ask it takes as long as all the rest of `ps`.
+pub(crate) const PAUSED: &str = "paused";
+
+/// Notes that the container is paused, or no longer.
+pub(crate) fn set_paused(dirs: &Dirs, id: &str, paused: bool) -> Result<()> {
+    let path = dirs.live(id).join(PAUSED);
+    let done = if paused { fs::write(&path, "") } else { fs::remove_file(&path).or_else(crate::reclaim::gone) };
+    done.with_context(|| format!("note in `{}` whether it is paused", path.display()))
+}
 
 /// Writes a file that was not there, by one write(2): whoever reads it before that reads nothing, which is no JSON.
 fn write_new(path: &Path, content: &impl Serialize, sync: Sync) -> Result<()> {

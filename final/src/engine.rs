@@ -1,15 +1,15 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
 use crate::dirs::Dirs;
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Log;
-use crate::network::{self, Begun, Mode, Networking, Plan};
+use crate::network::{self, Begun, Networking, Plan};
 use crate::reclaim::{put_to_rest, reclaim};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
-use crate::spec::{self, Arguments};
+use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -212,6 +212,7 @@ impl Engine {
     ) -> Result<Record> {
         record.exit = None;
         record.started = Some(Timestamp::now());
+        network::share(&self.dirs, &mut record)?;
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
         let (spec, id) = (record.spec.clone(), record.id.clone());
@@ -233,12 +234,17 @@ impl Engine {
             (Some(say), Some(log)) => Supervision::Monitor(log, Box::new(move || say(&id))),
             _ => Supervision::Foreground,
         };
-        let status = launch(what, signals, supervision, |pid| {
+        let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)
         })?;
         network::release(&self.dirs, &record)?;
-        record.exit = Some(Exit { code: code(status)?, started: record.started, finished: Timestamp::now() });
+        record.exit = Some(Exit {
+            code: code(ended.status)?,
+            started: record.started,
+            finished: Timestamp::now(),
+            oom_killed: ended.oom_killed,
+        });
         if log.is_some() && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
@@ -278,6 +284,7 @@ impl Engine {
             init: request.init,
             interactive: request.interactive,
             networking: networking(request, image),
+            security: asked(&request.arguments.security),
             stop_signal: image.config.config().as_ref().and_then(|config| config.stop_signal().clone()),
             started: None,
             exit: None,
@@ -312,6 +319,9 @@ impl Engine {
         own.sort_by_key(|mount| mount.destination.components().count());
         // One that is asked for takes the place of one that every container has (`--tmpfs /dev/shm`).
         let mut mounts = defaults(&setting);
+        if request.networking.ipc == network::Other::Host {
+            share_memory_with_the_host(&mut mounts);
+        }
         mounts.extend(network::files::mounts(&self.dirs, id, &request.networking));
         mounts.push(cgroup_mount());
         if security.privileged {
@@ -345,6 +355,7 @@ impl Engine {
         match running {
             Some(Status::Running(state)) if force => {
                 state.signal(SIGKILL)?;
+                self.go_on(&record_of(&self.dirs, &id)?, &state)?;
                 self.wait_until_dead(&id)?;
             }
             Some(Status::Running(_) | Status::Starting) => {
@@ -397,15 +408,38 @@ fn cgroup_mount() -> Mount {
     }
 }
 
+/// What the record keeps of it; nothing of the default.
+fn asked(Security { cap_add, cap_drop, privileged, options, .. }: &Security) -> Option<Asked> {
+    let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
+    let asked = || Asked {
+        cap_add: cap_add.clone(),
+        cap_drop: cap_drop.clone(),
+        privileged: *privileged,
+        options: options.clone(),
+    };
+    (!default).then(asked)
+}
+
+fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
+    Record::read(dirs, id).context("the container's record cannot be read")
+}
+
 fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 
+/// POSIX shared memory is files in `/dev/shm`: in the host's IPC namespace they are the host's.
+fn share_memory_with_the_host(mounts: &mut [Mount]) {
+    for mount in mounts.iter_mut().filter(|mount| mount.destination == Path::new("/dev/shm")) {
+        let options = ["rbind", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+        *mount = Mount { fs_type: "bind".into(), source: "/dev/shm".into(), options, ..mount.clone() };
+    }
+}
+
 fn hostname(request: &RunRequest, id: &str) -> String {
-    let own = || id.chars().take(12).collect();
-    let of_host = || nix::unistd::gethostname().ok()?.into_string().ok();
-    let of_host = || if request.networking.mode == Mode::Host { of_host() } else { None };
-    request.hostname.clone().or_else(of_host).unwrap_or_else(own)
+    let short = || id.chars().take(12).collect();
+    let of_host = request.networking.has_the_hosts_name().then(network::files::of_host);
+    request.hostname.clone().or(of_host).unwrap_or_else(short)
 }
 
 /// What was asked for, and what the image adds to it.
@@ -427,7 +461,7 @@ fn is_demo(reference: &str) -> bool {
 fn state_of(pid: Pid) -> Result<State> {
     // A child that we have not waited for is in /proc even when it has ended.
     let start_time = sys::process::start_time(pid).with_context(|| format!("the start time of process {pid}"))?;
-    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now() })
+    Ok(State { host_pid: pid.as_raw(), start_time, started: Timestamp::now(), paused: false })
 }
 
 fn code(status: WaitStatus) -> Result<u8> {

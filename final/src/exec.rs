@@ -8,6 +8,7 @@ use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::launch::{Console, limits, oom_score, privileges_of_exec};
 use crate::lifecycle::not_running;
+use crate::report::Refusal;
 use crate::rootless::join;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -72,6 +73,10 @@ impl Engine {
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
         let Container { record, status } = Container::find(self.dirs(), &request.container)?;
         let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        if state.paused {
+            let refusal = Refusal::new(format!("container `{}` is paused", request.container));
+            return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
+        }
         let pid = Pid::from_raw(state.host_pid);
         let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;
         // Asked after the descriptor is open: from then on the number cannot become somebody else's.

@@ -10,6 +10,7 @@
 //! | [`container`] | a container on the disk: record, state, lock, name |
 //! | [`launch`] | host half, one clone3, child half, supervision |
 //! | [`lifecycle`] | start, stop, kill, wait, rename |
+//! | [`share`] | pause, update, statistics |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
 //! | [`exec`] | another program in a container that runs |
 //! | [`network`] | bridges, ports, names, the files of `/etc` |
@@ -38,5 +39,6 @@ pub mod oci;
 pub mod reclaim;
 pub mod report;
 pub mod rootless;
+pub mod share;
 pub mod spec;
 pub mod trash;

@@ -4,6 +4,7 @@ use crate::container::{Container, LastWord, Lock, Record, State, Status, find_id
 use crate::engine::{Engine, Say};
 use crate::monitor::{Failed, Task, start as start_monitor};
 use crate::names;
+use crate::network;
 use crate::reclaim::put_to_rest;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
@@ -28,12 +29,15 @@ impl Engine {
         let lock = Lock::create(self.dirs(), id)?;
         let record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
         let before = record.clone();
+        // What a killed supervisor left of the last run: its ports would be in the way.
+        network::forget(self.dirs(), id)?;
+        State::forget(self.dirs(), id);
         let overlay = self.overlay(id, &record.layers, record.auto_remove)?;
         match self.start_made(record, &overlay, None, &signals, Some(say)) {
             Ok(record) => self.end(&record, lock).map(drop),
             Err(error) => {
                 before.write(self.dirs())?;
-                crate::network::release(self.dirs(), &before)?;
+                network::forget(self.dirs(), id)?;
                 put_to_rest(self.dirs(), id, lock)?;
                 Err(error.context(format!("cannot start container `{}`", before.name)))
             }
@@ -68,6 +72,7 @@ impl Engine {
         let Status::Running(state) = status else { return Ok(None) };
         let signal = record.stop_signal.as_deref().map_or(Ok(Signal::SIGTERM as i32), parse_signal)?;
         state.signal(signal)?;
+        self.go_on(&record, &state)?;
         Ok(Some(Stopping { id: record.id, state }))
     }
 
@@ -87,8 +92,9 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for a container that does not run.
     pub fn kill(&self, reference: &str, signal: i32) -> Result<()> {
-        match Container::find(self.dirs(), reference)?.status {
-            Status::Running(state) => state.signal(signal),
+        let Container { record, status } = Container::find(self.dirs(), reference)?;
+        match status {
+            Status::Running(state) => state.signal(signal).and_then(|()| self.go_on(&record, &state)),
             _ => Err(not_running(reference)),
         }
     }

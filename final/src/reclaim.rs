@@ -29,9 +29,7 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
         note(format!("the name `{name}`"), fs::remove_file(dirs.names().join(name)));
     }
     // Links, addresses, published ports; where nobody ever had a network there is nothing to ask.
-    if let Some(networks) = crate::network::alive_if_any(dirs) {
-        note("its networks".to_owned(), networks.reclaim(id).map_err(io::Error::other));
-    }
+    note("its networks".to_owned(), crate::network::forget(dirs, id).map_err(io::Error::other));
     let stays = dirs.container(id);
     note(format!("`{}`", stays.display()), fs::remove_dir_all(&stays));
     note(format!("`{}`", lives.display()), fs::remove_dir_all(&lives));

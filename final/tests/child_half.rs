@@ -5,8 +5,9 @@
 
 mod common;
 
-use common::remove_parent;
+use common::{cgroups, remove_parent};
 use oci_spec::image::Config;
+use std::fs;
 use std::path::PathBuf;
 use step03_mount_overlay::{parse_tmpfs, parse_volume};
 use step07_images::Source;
@@ -51,6 +52,10 @@ fn run(host: &Host, request: &RunRequest) -> Result<u8, String> {
     request.arguments.cgroup_parent = Some(host.cgroup_parent());
     ALLOCATOR.watch();
     let ended = engine.run(&request).map_err(|error| report::text(&error));
+    // The allocator has ended the background process that was to remove them.
+    for cgroup in cgroups(host).iter().flat_map(fs::read_dir).flatten().flatten() {
+        let _a_file = fs::remove_dir(cgroup.path());
+    }
     remove_parent(host);
     ended
 }

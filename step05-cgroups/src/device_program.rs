@@ -48,8 +48,13 @@ pub(crate) fn compile(rules: &[DeviceRule]) -> Vec<Instruction> {
         load(MAJOR, 4),
         load(MINOR, 8),
     ];
-    program.extend(rules.iter().rev().flat_map(rule));
-    program.extend(answer(false));
+    // What comes after a rule about everything is never reached, and the kernel takes no program with such a part.
+    let last = rules.iter().rposition(DeviceRule::is_about_everything);
+    let counting = rules.get(last.unwrap_or(0)..).unwrap_or_default();
+    program.extend(counting.iter().rev().flat_map(rule));
+    if last.is_none() {
+        program.extend(answer(false));
+    }
     program
 }
 
@@ -191,6 +196,17 @@ mod tests {
         assert_eq!(run(&program, 1, 1, 8, 0), 1, "mknod of /dev/sda");
         assert_eq!(run(&program, 2, READ_WRITE, 1, 1), 0, "/dev/mem");
         assert_eq!(run(&program, 1, READ_WRITE, 1, 3), 0, "a block device with the numbers of null");
+    }
+
+    /// The kernel's checker says EINVAL to a part that is never reached.
+    #[test]
+    fn nothing_comes_after_a_rule_about_everything() {
+        let rules = |text: &str| -> Vec<DeviceRule> {
+            [("a", false), (text, true)].map(|(text, allow)| DeviceRule { allow, ..text.parse().unwrap() }).to_vec()
+        };
+        assert_eq!(compile(&rules("a")).len(), 6 + 2);
+        assert_eq!(run(&compile(&rules("c 1:3 rwm")), 2, READ_WRITE, 1, 3), 1);
+        assert_eq!(run(&compile(&rules("c 1:3 rwm")), 2, READ_WRITE, 1, 5), 0);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Access {
 }
 
 impl DeviceRule {
+    /// Whether it decides about every device and every access.
+    pub(crate) fn is_about_everything(&self) -> bool {
+        self.kind == DeviceKind::Any && self.major.is_none() && self.minor.is_none() && self.access == Access::ALL
+    }
+
     const fn allow(major: Option<u32>, minor: Option<u32>, access: Access) -> Self {
         Self { allow: true, kind: DeviceKind::Character, major, minor, access }
     }

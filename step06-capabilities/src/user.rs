@@ -4,12 +4,13 @@ use crate::Error;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use sys::failure::describe;
+use sys::process::{set_gid, set_groups, set_uid};
 use sys::{Failure, Whilst, fd};
 
 /// A user inside: numbers only, as the kernel knows users.
@@ -69,11 +70,11 @@ impl User {
     // ANCHOR: enter
     pub fn enter(&self, may_set_groups: bool) -> Result<(), Failure<'static>> {
         if may_set_groups || !self.groups.is_empty() {
-            setgroups(&self.groups).whilst("set the supplementary groups", c"")?;
+            set_groups(&self.groups).whilst("set the supplementary groups", c"")?;
         }
         // Real, effective and saved: a saved 0 would be a way back.
-        setresgid(self.gid, self.gid, self.gid).whilst("set the group", c"")?;
-        setresuid(self.uid, self.uid, self.uid).whilst("set the user", c"")
+        set_gid(self.gid).whilst("set the group", c"")?;
+        set_uid(self.uid).whilst("set the user", c"")
     }
     // ANCHOR_END: enter
 }

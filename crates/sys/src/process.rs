@@ -149,6 +149,48 @@ impl Drop for ExitOnDrop {
     }
 }
 
+#[cfg(target_pointer_width = "64")]
+const SET_USERS: [libc::c_long; 3] = [libc::SYS_setgroups, libc::SYS_setresgid, libc::SYS_setresuid];
+/// Without the `32` their arguments have 16 bits.
+#[cfg(target_pointer_width = "32")]
+const SET_USERS: [libc::c_long; 3] = [libc::SYS_setgroups32, libc::SYS_setresgid32, libc::SYS_setresuid32];
+
+/// Sets the supplementary groups of the calling thread by the system call itself.
+///
+/// The C library's function of this name does it for all threads: it takes the lock of their list, and waits for each. In a
+/// child that was cloned beside threads, those do not exist, and it waits for ever. (Credentials belong to a thread, for the kernel:
+/// credentials(7), "NOTES".) The same goes for [`set_gid`] and [`set_uid`].
+///
+/// # Errors
+/// EPERM without CAP_SETGID.
+pub fn set_groups(groups: &[nix::unistd::Gid]) -> nix::Result<()> {
+    // SAFETY: `Gid` is a transparent `gid_t`; the kernel reads `len` of them.
+    let result = unsafe { libc::syscall(SET_USERS[0], groups.len(), groups.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// Sets the real, effective and saved group of the calling thread.
+///
+/// # Errors
+/// EPERM without CAP_SETGID, EINVAL for one that is not in the map of the user namespace.
+pub fn set_gid(gid: nix::unistd::Gid) -> nix::Result<()> {
+    let gid = gid.as_raw();
+    // SAFETY: takes integers only.
+    let result = unsafe { libc::syscall(SET_USERS[1], gid, gid, gid) };
+    Errno::result(result).map(drop)
+}
+
+/// Sets the real, effective and saved user of the calling thread.
+///
+/// # Errors
+/// EPERM without CAP_SETUID, EINVAL for one that is not in the map of the user namespace.
+pub fn set_uid(uid: nix::unistd::Uid) -> nix::Result<()> {
+    let uid = uid.as_raw();
+    // SAFETY: takes integers only.
+    let result = unsafe { libc::syscall(SET_USERS[2], uid, uid, uid) };
+    Errno::result(result).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

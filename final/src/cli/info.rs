@@ -6,6 +6,8 @@ use crate::engine::Engine;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
+use std::path::Path;
+use step05_cgroups::{Hierarchy, Version};
 
 /// Show what the engine has and where it runs.
 #[derive(Debug, Args)]
@@ -20,6 +22,7 @@ impl Info {
         let containers = Container::all(engine.dirs())?;
         let running = containers.iter().filter(|container| matches!(container.status, Status::Running(_))).count();
         let kernel = nix::sys::utsname::uname()?;
+        let hierarchy = Hierarchy::find()?;
         let privilege = engine.privilege();
         let facts = [
             ("Containers", json!(containers.len())),
@@ -33,6 +36,9 @@ impl Info {
             ("Architecture", json!(sys::arch::OCI_ARCHITECTURE)),
             ("Rootless", json!(privilege.in_user_namespace)),
             ("ManyUsers", json!(privilege.has_many_users)),
+            ("Cgroups", json!(hierarchy.kind())),
+            ("Controllers", json!(controllers(&hierarchy))),
+            ("SecurityOptions", json!(["seccomp=default"])),
             ("Networks", json!(["none", "host"])),
         ];
         print(&match self.format {
@@ -44,6 +50,16 @@ impl Info {
         });
         Ok(0)
     }
+}
+
+/// Which controller is where.
+fn controllers(hierarchy: &Hierarchy) -> Vec<String> {
+    let places = hierarchy.describe().into_iter();
+    let word = |(name, place): (&str, Option<(Version, &Path)>)| match place {
+        Some((version, path)) => format!("{name}={version}:{}", path.display()),
+        None => format!("{name}=none"),
+    };
+    places.map(word).collect()
 }
 
 fn plain(value: &serde_json::Value) -> String {

@@ -1,7 +1,7 @@
 //! `tara inspect`.
 
 use super::{print, ps};
-use crate::container::{Container, Status};
+use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
 use crate::network::show;
 use crate::report;
@@ -74,13 +74,7 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
         "State": state(status),
         "Image": record.image_id,
         "Name": format!("/{}", record.name),
-        "HostConfig": {
-            "AutoRemove": record.auto_remove,
-            "PortBindings": show::bindings(record),
-            "NetworkMode": record.networking.name(),
-            "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
-            "Init": record.init,
-        },
+        "HostConfig": host_config(record),
         "NetworkSettings": show::settings(engine.dirs(), record),
         "GraphDriver": {
             "Name": "overlay",
@@ -106,6 +100,56 @@ fn of_container(engine: &Engine, Container { record, status }: &Container) -> Va
     })
 }
 
+/// docker's words for what the specification says.
+fn host_config(record: &Record) -> Value {
+    let linux = record.spec.linux().as_ref();
+    let process = record.spec.process().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    let (memory, cpu) = (resources.memory().unwrap_or_default(), resources.cpu().clone().unwrap_or_default());
+    let block_io = resources.block_io().clone().unwrap_or_default();
+    let security = record.security.as_ref();
+    json!({
+        "AutoRemove": record.auto_remove,
+        "NetworkMode": record.networking.name(),
+        "PortBindings": show::bindings(record),
+        "ReadonlyRootfs": record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
+        "Init": record.init,
+        "Memory": memory.limit().unwrap_or(0),
+        "MemorySwap": memory.swap().unwrap_or(0),
+        "MemoryReservation": memory.reservation().unwrap_or(0),
+        "NanoCpus": nano_cpus(cpu.quota(), cpu.period()),
+        "CpuShares": cpu.shares().unwrap_or(0),
+        "CpuPeriod": cpu.period().unwrap_or(0),
+        "CpuQuota": cpu.quota().unwrap_or(0),
+        "CpusetCpus": cpu.cpus().clone().unwrap_or_default(),
+        "CpusetMems": cpu.mems().clone().unwrap_or_default(),
+        "PidsLimit": resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
+        "BlkioDeviceReadBps": block_io.throttle_read_bps_device(),
+        "BlkioDeviceWriteBps": block_io.throttle_write_bps_device(),
+        "BlkioDeviceReadIOps": block_io.throttle_read_iops_device(),
+        "BlkioDeviceWriteIOps": block_io.throttle_write_iops_device(),
+        "CgroupParent": linux.and_then(|linux| linux.cgroups_path().as_ref()?.parent()),
+        "CapAdd": security.map(|security| &security.cap_add),
+        "CapDrop": security.map(|security| &security.cap_drop),
+        "Privileged": security.is_some_and(|security| security.privileged),
+        "SecurityOpt": security.map(|security| &security.options),
+        "OomScoreAdj": process.and_then(|process| process.oom_score_adj()).unwrap_or(0),
+        "Ulimits": process.and_then(|process| process.rlimits().clone()),
+        "Sysctls": linux.and_then(|linux| linux.sysctl().clone()),
+        "Devices": linux.and_then(|linux| linux.devices().clone()),
+        "MaskedPaths": linux.and_then(|linux| linux.masked_paths().clone()),
+        "ReadonlyPaths": linux.and_then(|linux| linux.readonly_paths().clone()),
+    })
+}
+
+/// docker counts processors in billionths.
+fn nano_cpus(quota: Option<i64>, period: Option<u64>) -> i128 {
+    match (quota, period) {
+        (Some(quota), Some(period @ 1..)) if quota > 0 => i128::from(quota) * 1_000_000_000 / i128::from(period),
+        _ => 0,
+    }
+}
+
 fn state(status: &Status) -> Value {
     let never = "0001-01-01T00:00:00Z";
     let (pid, started, code, finished) = match status {
@@ -118,6 +162,8 @@ fn state(status: &Status) -> Value {
     json!({
         "Status": ps::state(status),
         "Running": matches!(status, Status::Running(_)),
+        "Paused": matches!(status, Status::Running(state) if state.paused),
+        "OOMKilled": matches!(status, Status::Exited(exit) if exit.oom_killed),
         "Dead": matches!(status, Status::Abandoned(_)),
         "Pid": pid,
         "ExitCode": code,

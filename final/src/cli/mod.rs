@@ -10,6 +10,7 @@ mod load;
 mod logs;
 mod network;
 mod options;
+mod pause;
 mod port;
 mod ps;
 mod rename;
@@ -17,8 +18,10 @@ mod rm;
 mod rmi;
 mod run;
 mod start;
+mod stats;
 mod stop;
 mod system;
+mod update;
 mod version;
 mod wait;
 
@@ -53,6 +56,10 @@ enum Command {
     Kill(kill::Kill),
     Wait(wait::Wait),
     Exec(exec::Exec),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
+    Update(update::Update),
+    Stats(stats::Stats),
     Logs(logs::Logs),
     Rename(rename::Rename),
     Port(port::Port),
@@ -141,6 +148,10 @@ impl Cli {
             Command::Kill(kill) => kill.run(&engine),
             Command::Wait(wait) => wait.run(&engine),
             Command::Exec(exec) => exec.run(&engine),
+            Command::Pause(pause) => pause.run(&engine),
+            Command::Unpause(unpause) => unpause.run(&engine),
+            Command::Update(update) => update.run(&engine),
+            Command::Stats(stats) => stats.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
             Command::Monitor => crate::monitor::main(&engine),

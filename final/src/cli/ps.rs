@@ -80,6 +80,7 @@ impl Ps {
 pub(super) fn state(status: &Status) -> &'static str {
     match status {
         Status::Created | Status::Starting => "created",
+        Status::Running(state) if state.paused => "paused",
         Status::Running(_) => "running",
         Status::Exited(_) => "exited",
         Status::Abandoned(_) => "dead",
@@ -89,7 +90,9 @@ pub(super) fn state(status: &Status) -> &'static str {
 fn in_words(status: &Status) -> String {
     match status {
         Status::Created | Status::Starting => "Created".to_owned(),
-        Status::Running(state) => format!("Up {}", since(state.started)),
+        Status::Running(state) => {
+            format!("Up {}{}", since(state.started), if state.paused { " (Paused)" } else { "" })
+        }
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, ago(exit.finished)),
         Status::Abandoned(_) => "Dead".to_owned(),
     }

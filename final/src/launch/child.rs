@@ -7,6 +7,7 @@
 
 use super::Prepared;
 use nix::errno::Errno;
+use nix::sched::setns;
 use nix::unistd::{chdir, setsid};
 use std::os::fd::AsFd;
 use step02_pid_ns::{Namespaces, die_with_parent};
@@ -28,6 +29,9 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, root: &'p dyn Root) -> Result<&'
     }
     session(prepared)?;
     network(prepared)?;
+    for (namespace, kind) in &prepared.joined {
+        setns(namespace, *kind).whilst("enter a namespace of", c"another container")?;
+    }
     if let Some(hostname) = &prepared.hostname {
         hostname.set()?;
     }

@@ -8,13 +8,15 @@ mod prepare;
 mod privileges;
 
 use crate::monitor::{ContainerStdio as Stdio, Log, relay};
-use crate::network::{Begun, Ready};
+use crate::network::{Begun, Ready, open_namespace};
 use anyhow::{Context, Result};
 use nix::libc::SIGKILL;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, spawn_and, supervise};
 use step03_mount_overlay::Root;
@@ -53,6 +55,15 @@ pub struct Launch<'a> {
     pub new_keyring: bool,
 }
 
+/// How the program ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Its exit code or signal.
+    pub status: WaitStatus,
+    /// Whether the kernel ended one of its processes for want of memory.
+    pub oom_killed: bool,
+}
+
 /// Who stays with the program, and what becomes of its output.
 pub enum Supervision<'a> {
     /// This process, at our own terminal or pipes.
@@ -72,7 +83,7 @@ pub fn launch(
     signals: &ForwardedSignals,
     supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
-) -> Result<WaitStatus> {
+) -> Result<Ended> {
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let mut pipes = match supervision {
         Supervision::Monitor(..) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
@@ -83,7 +94,8 @@ pub fn launch(
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
     let console = terminal.map(|terminal| Console::open(terminal, launch.interactive)).transpose()?;
-    let Started { running, prepared, told } = start(&launch, prepared, meanwhile)?;
+    let Started { running, mut prepared, told } = start(&launch, prepared, meanwhile)?;
+    let cgroup = prepared.cgroup.take();
     let status = match (supervision, console) {
         (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
         (Supervision::Foreground, None) => supervise(&running, signals)?,
@@ -91,11 +103,34 @@ pub fn launch(
             let stdio = pipes.map_or_else(|| master(&prepared), Ok)?;
             // The program has its ends; with ours open the pipes would never end.
             drop(prepared);
-            tell();
+            if told.is_ok() {
+                tell();
+            }
             relay(&running, signals, stdio, log)?
         }
     };
-    told.map(|()| status)
+    told?;
+    let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
+    Ok(Ended { status, oom_killed })
+}
+
+/// Children of this process are born in another PID namespace, as long as this lives. This process itself stays where it is.
+struct ChildrenIn {
+    before: OwnedFd,
+}
+
+impl ChildrenIn {
+    fn enter(other: &OwnedFd) -> Result<Self> {
+        let before = open_namespace(Path::new("/proc/self/ns/pid")).context("open our own PID namespace")?;
+        setns(other, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of another container")?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for ChildrenIn {
+    fn drop(&mut self) {
+        let _own_is_always_allowed = setns(&self.before, CloneFlags::CLONE_NEWPID);
+    }
 }
 
 /// A program that runs, or waits at its gate.
@@ -135,6 +170,7 @@ pub(crate) fn start(
         extra_descriptors: launch.extra_descriptors,
         ..CloneSpec::default()
     };
+    let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
     let (mut told, mut host_pid) = (Ok(()), None);
     let spawned = spawn_and(
         &clone,
@@ -144,6 +180,7 @@ pub(crate) fn start(
             told = meanwhile(pid);
         },
     );
+    drop(born_elsewhere);
     // Why there is no network says more than that the child waited for it in vain.
     let connected = prepared.network.take().map_or(Ok(()), |network: Ready| network.finish(host_pid));
     let running = match spawned {

@@ -5,12 +5,13 @@ use super::attributes::Attributes;
 use super::gate::{Barrier, Gated};
 use super::privileges::{limits, masked, privileges, settings};
 use crate::cgroup;
-use crate::network::{Begun, Ready};
+use crate::network::{Begun, Ready, open_namespace};
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, Process, Spec};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ use step06_capabilities::{Limits, MaskedPaths, Privileges, ProcSettings, User};
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) namespaces: Namespaces,
+    /// Namespaces that others have made, besides the network's; not the PID namespace, which only children enter.
+    pub(super) joined: Vec<(OwnedFd, CloneFlags)>,
+    /// The PID namespace of another container.
+    pub(super) pids: Option<OwnedFd>,
     /// A network namespace that is there already.
     pub(super) network: Option<Ready>,
     pub(crate) terminal: Option<Terminal>,
@@ -67,7 +72,8 @@ impl Prepared {
         if terminal.is_none() && stdio[0].is_none() && !launch.interactive {
             stdio[0] = Some(no_input()?);
         }
-        let network = network.map(Begun::ready).transpose()?;
+        let Others { network: of_another, joined, pids } = Others::open(spec)?;
+        let network = network.map(Begun::ready).transpose()?.or(of_another.map(Ready::Namespace));
         let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
         let all = namespaces(spec)?;
         let may_set_groups = launch.privilege.has_many_users;
@@ -81,6 +87,8 @@ impl Prepared {
             limits: limits(process)?,
             privileges: privileges(spec, process, user_of(process), may_set_groups)?,
             cgroup,
+            joined,
+            pids,
             network,
             stdio,
             hostname: spec.hostname().as_deref().map(Hostname::new).transpose()?,
@@ -156,9 +164,41 @@ fn no_input() -> Result<OwnedFd> {
     open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
 }
 
+fn all_namespaces(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
+    spec.linux().iter().filter_map(|linux| linux.namespaces().as_ref()).flatten()
+}
+
+/// Namespaces that the specification names by path. Source: OCI runtime specification, config-linux.md, "Namespaces".
+#[derive(Default)]
+struct Others {
+    network: Option<OwnedFd>,
+    joined: Vec<(OwnedFd, CloneFlags)>,
+    pids: Option<OwnedFd>,
+}
+
+impl Others {
+    fn open(spec: &Spec) -> Result<Self> {
+        let mut others = Self::default();
+        for namespace in all_namespaces(spec) {
+            let Some(path) = namespace.path() else { continue };
+            let opened = open_namespace(path);
+            let opened = opened.with_context(|| format!("open the namespace `{}`", path.display()))?;
+            match namespace.typ() {
+                LinuxNamespaceType::Network => others.network = Some(opened),
+                LinuxNamespaceType::Pid => others.pids = Some(opened),
+                LinuxNamespaceType::Ipc => others.joined.push((opened, CloneFlags::CLONE_NEWIPC)),
+                LinuxNamespaceType::Uts => others.joined.push((opened, CloneFlags::CLONE_NEWUTS)),
+                LinuxNamespaceType::Cgroup => others.joined.push((opened, CloneFlags::CLONE_NEWCGROUP)),
+                other => anyhow::bail!("to join a namespace of the kind `{other}` is not supported"),
+            }
+        }
+        Ok(others)
+    }
+}
+
 fn namespaces(spec: &Spec) -> Result<Namespaces> {
     let mut set = Namespaces::NONE;
-    for namespace in spec.linux().iter().filter_map(|linux| linux.namespaces().as_ref()).flatten() {
+    for namespace in all_namespaces(spec).filter(|namespace| namespace.path().is_none()) {
         set |= match namespace.typ() {
             LinuxNamespaceType::Mount => Namespaces::MOUNT,
             LinuxNamespaceType::Pid => Namespaces::PID,

@@ -56,7 +56,7 @@ pub fn write(dirs: &Dirs, record: &Record) -> Result<Option<Hosts>> {
     if !networking.has_files() || self::folder(dirs, &record.id, networking) != folder {
         return Ok(None);
     }
-    let hostname = record.spec.hostname().clone().unwrap_or_default();
+    let hostname = record.spec.hostname().clone().unwrap_or_else(of_host);
     put(&folder.join("hostname"), &resolv::hostname(&hostname))?;
     put(&folder.join("resolv.conf"), &resolver(networking))?;
     let hosts =
@@ -124,6 +124,11 @@ impl Networking {
     pub fn has_the_hosts_name(&self) -> bool {
         self.uts == Other::Host || self.mode == Mode::Host && !self.named
     }
+}
+
+/// The host's name.
+pub(crate) fn of_host() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
 
 /// Written in place: the file is bound in the container, and a new one would not be.

@@ -16,13 +16,16 @@ pub mod definition;
 pub mod files;
 pub mod names;
 mod request;
+mod share;
 pub mod show;
 mod start;
 
+pub(crate) use begin::open_namespace;
 pub use begin::{Begun, Ready};
 pub use definition::Definition;
 pub use request::{Attachment, Mode, Networking, Other};
-pub(crate) use start::{Plan, is_address, publish_all, release};
+pub(crate) use share::share;
+pub(crate) use start::{Plan, forget, is_address, publish_all, release};
 
 use crate::dirs::Dirs;
 use anyhow::Result;

@@ -8,10 +8,12 @@ use crate::dirs::Dirs;
 use anyhow::{Context, Result, anyhow};
 use nix::unistd::{Pid, setsid};
 use std::convert::Infallible;
+use std::fs;
 use std::io::{stderr, stdin, stdout};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 use step04_net_bridge::dns::{Names, Sockets, serve};
 use step04_net_bridge::{Networks, resolv};
 use sys::fd::{close_from_and, dup_onto};
@@ -44,8 +46,18 @@ impl Answering {
         let Ok(end) = sys::process::pidfd_open(host_pid) else { return Ok(()) };
         let known = (self.networks, self.id, self.resolvers);
         let work = || serve_alone(sockets, end, known);
+        alone()?;
         sys::clone::fork(work).map(drop).context("start the process that answers for names")
     }
+}
+
+/// Waits until the thread that made the network is gone for the kernel too: it is joined a moment before that.
+fn alone() -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while fs::read_dir("/proc/self/task").context("list our threads")?.count() > 1 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 type Known = (Networks, String, Vec<IpAddr>);

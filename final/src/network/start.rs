@@ -115,6 +115,14 @@ pub(crate) fn release(dirs: &Dirs, record: &Record) -> Result<()> {
     Ok(())
 }
 
+/// The same for whatever is left of a container that nobody supervises: also links.
+///
+/// # Errors
+/// As [`release`].
+pub(crate) fn forget(dirs: &Dirs, id: &str) -> Result<()> {
+    Ok(alive_if_any(dirs).map_or(Ok(()), |networks| networks.reclaim(id))?)
+}
+
 /// Ports that `-P` publishes: those exposed, each on a free port of the host.
 pub(crate) fn publish_all(networking: &mut Networking) {
     for port in networking.expose.clone() {

@@ -37,6 +37,8 @@ pub struct Security {
     pub unmask: Vec<PathBuf>,
     /// `--device`.
     pub devices: Vec<Device>,
+    /// `--security-opt`, as it was written.
+    pub options: Vec<String>,
     /// `--ulimit`.
     pub ulimits: Vec<PosixRlimit>,
     /// `--sysctl`: `NAME=VALUE`.

@@ -9,5 +9,5 @@ mod security;
 pub(super) use files::FileOptions;
 pub(super) use network::NetworkOptions;
 pub(super) use process::ProcessOptions;
-pub(super) use resources::ResourceOptions;
+pub(super) use resources::{LimitOptions, ResourceOptions};
 pub(super) use security::SecurityOptions;

@@ -1,7 +1,8 @@
 //! The network: which, under what address and name, what is published.
 
+use crate::container::find_id;
 use crate::engine::Engine;
-use crate::network::{Attachment, Mode, Networking, is_address};
+use crate::network::{Attachment, Mode, Networking, Other, is_address};
 use crate::report::Refusal;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -51,6 +52,15 @@ pub(crate) struct NetworkOptions {
     /// An option of `/etc/resolv.conf`.
     #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
     dns_option: Vec<String>,
+    /// Whose host name: `host`, or the container's own.
+    #[arg(long, value_name = "MODE")]
+    uts: Option<String>,
+    /// Whose processes: `host`, container:NAME, or the container's own.
+    #[arg(long, value_name = "MODE")]
+    pid: Option<String>,
+    /// Whose shared memory and queues: `host`, or the container's own (private).
+    #[arg(long, value_name = "MODE")]
+    ipc: Option<String>,
 }
 
 impl NetworkOptions {
@@ -59,7 +69,10 @@ impl NetworkOptions {
         let words: Vec<&str> = self.network.iter().map(String::as_str).collect();
         let default = if engine.privilege().caller.is_root() { DEFAULT } else { "none" };
         let words = if words.is_empty() { vec![default] } else { words };
-        let mode = mode(&words)?;
+        let mode = match mode(&words)? {
+            Mode::Container(other) => Mode::Container(find_id(engine.dirs(), &other)?),
+            mode => mode,
+        };
         let networking = Networking {
             attachments: if mode == Mode::Bridge { self.attachments(&words) } else { Vec::new() },
             mode,
@@ -72,9 +85,11 @@ impl NetworkOptions {
             add_host: self.add_host.iter().map(|text| added_host(text)).collect::<Result<_>>()?,
             domainname: self.domainname.clone(),
             named: self.hostname.is_some(),
-            ..Networking::default()
+            uts: whose("--uts", self.uts.as_deref(), &[], None)?,
+            pid: whose("--pid", self.pid.as_deref(), &[], Some(engine))?,
+            ipc: whose("--ipc", self.ipc.as_deref(), &["private", "shareable"], None)?,
         };
-        self.check(networking)
+        self.check(engine, networking)
     }
 
     /// `--ip`, `--mac-address` and aliases are for the first.
@@ -91,7 +106,7 @@ impl NetworkOptions {
         all
     }
 
-    fn check(&self, networking: Networking) -> Result<Networking> {
+    fn check(&self, engine: &Engine, networking: Networking) -> Result<Networking> {
         let has_address = networking.mode == Mode::Bridge;
         if !has_address && (self.ip.is_some() || self.mac_address.is_some()) {
             let what = format!("`--ip` and `--mac-address` need a network, and `{}` is none", networking.name());
@@ -100,6 +115,10 @@ impl NetworkOptions {
         if !self.network_alias.is_empty() && !networking.has_names() {
             let what = "network-scoped aliases are only supported for user-defined networks";
             bail!(Refusal::new(what).help("make a network with `tara network create`, and choose it with `--network`"));
+        }
+        if has_address && !engine.privilege().caller.is_root() {
+            let what = format!("the network `{}` cannot be made without root", networking.name());
+            bail!(Refusal::new(what).help("without root there are `--network none` and `--network host`"));
         }
         let publishes = !networking.publish.is_empty() || networking.publish_all;
         match networking.mode {
@@ -139,6 +158,16 @@ fn mode(words: &[&str]) -> Result<Mode> {
             None => Mode::Bridge,
         },
     })
+}
+
+/// `host`, container:NAME where `engine` knows containers, or one of `own`.
+fn whose(option: &str, word: Option<&str>, own: &[&str], engine: Option<&Engine>) -> Result<Other> {
+    let Some(word) = word.filter(|word| !word.is_empty() && !own.contains(word)) else { return Ok(Other::Own) };
+    match (word, word.strip_prefix("container:"), engine) {
+        ("host", ..) => Ok(Other::Host),
+        (_, Some(container), Some(engine)) => Ok(Other::Container(find_id(engine.dirs(), container)?)),
+        _ => bail!(Refusal::new(format!("invalid mode `{word}` for `{option}`")).help("`host` is one")),
+    }
 }
 
 fn network_name(word: &str) -> &str {

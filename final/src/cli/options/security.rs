@@ -54,6 +54,7 @@ impl SecurityOptions {
             devices: self.device.iter().map(|text| device(text)).collect::<Result<_>>()?,
             ulimits: ulimits(&self.ulimit)?,
             sysctl: self.sysctl.clone(),
+            options: self.security_opt.clone(),
             groups: self.group_add.clone(),
             oom_score_adj: self.oom_score_adj,
             shm_size: self.shm_size.map(|size| size.0),

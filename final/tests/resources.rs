@@ -1,0 +1,274 @@
+//! A share of the machine: limits, statistics, pause and update, on this host's cgroups and on v2 in a machine of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Engine, cgroups, error};
+use serde_json::Value;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use step05_cgroups::{Hierarchy, Version};
+use testkit::{BUSYBOX, Host, Need, until};
+
+const LONG: Need = Need::Time(Duration::from_secs(120));
+
+testkit::suite! {
+    an_allocator_dies_with_137_and_the_reason_is_told: [Need::Root, BUSYBOX, Need::Machine],
+    a_fork_bomb_stops_at_its_limit_while_the_host_forks_on: [Need::Root, BUSYBOX, Need::Machine],
+    half_a_processor_does_half_the_work: [Need::Root, BUSYBOX, Need::Machine, LONG],
+    writes_to_a_disk_keep_to_their_rate: [BUSYBOX, Need::MachineOnly],
+    the_container_sees_its_own_limits: [Need::Root, BUSYBOX, Need::Machine],
+    limits_change_while_it_runs_and_stay: [Need::Root, BUSYBOX, Need::Machine],
+    paused_processes_stand_still: [Need::Root, BUSYBOX, Need::Machine],
+    a_paused_container_can_be_stopped_killed_and_removed: [Need::Root, BUSYBOX, Need::Machine],
+    statistics_are_dockers: [Need::Root, BUSYBOX, Need::Machine],
+    nothing_stays_after_rm_and_after_a_kill: [Need::Root, BUSYBOX, Need::Machine],
+    a_failed_start_leaves_no_cgroup: [Need::Root, BUSYBOX, Need::Machine],
+    info_says_where_the_controllers_are: [BUSYBOX],
+    without_cgroups_on_request: [Need::Root, BUSYBOX],
+    wrong_limits_are_refused: [BUSYBOX],
+    an_ordinary_user_is_told_what_a_limit_needs: [Need::Root, BUSYBOX, Need::Machine],
+}
+
+fn inspect(engine: &Engine<'_>, name: &str) -> Value {
+    let all: Value = serde_json::from_str(&engine.tara(&["inspect", name]).ok()).unwrap();
+    all[0].clone()
+}
+
+fn an_allocator_dies_with_137_and_the_reason_is_told(host: &Host) {
+    let engine = Engine::with_box(host);
+    // tail keeps the one line that never ends.
+    let options = ["run", "--name", "eater", "-m", "16m", "--memory-swap", "16m", "box"];
+    let output = engine.tara(&[&options[..], &["tail", "/dev/zero"]].concat());
+    assert_eq!(output.code, 137, "{}", output.stderr);
+    let state = inspect(&engine, "eater")["State"].clone();
+    assert_eq!((&state["OOMKilled"], &state["ExitCode"]), (&Value::Bool(true), &Value::from(137)));
+    engine.tara(&["run", "--name", "killed", "--init", "box", "sh", "-c", "kill -KILL $$"]);
+    assert_eq!(inspect(&engine, "killed")["State"]["OOMKilled"], Value::Bool(false));
+    engine.tara(&["rm", "eater", "killed"]).ok();
+}
+
+fn a_fork_bomb_stops_at_its_limit_while_the_host_forks_on(host: &Host) {
+    let engine = Engine::with_box(host);
+    let bomb = "i=0; while [ $i -lt 40 ]; do sleep 30 & i=$((i+1)); done; echo all started";
+    let started = Instant::now();
+    let output = engine.shell(&["--pids-limit", "20"], bomb);
+    assert!(output.stderr.contains("fork") && !output.stdout.contains("all started"), "{output:?}");
+    assert!(Command::new("true").status().unwrap().success() && started.elapsed() < Duration::from_secs(30));
+}
+
+/// Half a processor: what was used, against the time that went by inside, and how often it had to wait.
+fn half_a_processor_does_half_the_work(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "cat /proc/uptime; timeout 1 sh -c 'while :; do :; done'; cat /proc/uptime; \
+                  sed -n 's/usage_usec //p' /sys/fs/cgroup/cpu.stat 2>/dev/null || true; \
+                  cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null | sed 's/...$//'; \
+                  cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null | sed -n 's/nr_throttled //p'";
+    // On a busy machine it does not even get its half: then there is nothing to wait for, and it is tried again.
+    until("it used up its quota", || {
+        let output = engine.shell(&["--cpus", ".5"], script);
+        let numbers: Vec<f64> =
+            output.stdout.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+        let [begin, end, used_us, throttled] = numbers[..] else { panic!("{output:?}") };
+        let share = used_us / 1e6 / (end - begin);
+        assert!(share < 0.65, "{share} of a processor");
+        (throttled > 0.0).then_some(())
+    });
+}
+
+fn writes_to_a_disk_keep_to_their_rate(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "dd if=/dev/zero of=/dev/ubda bs=1M count=8 oflag=direct 2>/dev/null";
+    let time = |options: &[&str]| {
+        let begin = Instant::now();
+        engine.shell(&[&["--device", "/dev/ubda"], options].concat(), script).ok();
+        begin.elapsed()
+    };
+    let free = time(&[]);
+    let limited = time(&["--device-write-bps", "/dev/ubda:4mb"]);
+    assert!(limited > Duration::from_millis(1500) && free < limited / 2, "{free:?} {limited:?}");
+}
+
+fn the_container_sees_its_own_limits(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; \
+                  cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; cat /proc/self/cgroup; \
+                  ls -d /sys/fs/cgroup/*/tara* /sys/fs/cgroup/tara* 2>/dev/null; true";
+    let inside = engine.shell(&["-m", "32m", "--pids-limit", "77"], script).ok();
+    assert!(inside.starts_with("33554432\n77\n"), "{inside}");
+    // It is at the root of what it sees.
+    assert!(inside.lines().skip(2).all(|line| line.ends_with(":/")), "{inside}");
+}
+
+fn detached(engine: &Engine<'_>, options: &[&str], script: &str) {
+    engine.tara(&[&["run", "-d", "--name", "web"], options, &["box", "sh", "-c", script]].concat()).ok();
+}
+
+fn limits_change_while_it_runs_and_stay(host: &Host) {
+    let engine = Engine::with_box(host);
+    detached(&engine, &["-m", "64m"], "sleep 1000");
+    let limit = || {
+        let files = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true";
+        engine.tara(&["exec", "web", "sh", "-c", files]).ok()
+    };
+    assert_eq!(limit(), "67108864\n");
+    assert_eq!(engine.tara(&["update", "--memory", "128m", "--pids-limit", "50", "web"]).ok(), "web\n");
+    assert_eq!(limit(), "134217728\n");
+    // The monitor writes the end down, and not the old limits.
+    engine.tara(&["stop", "-t", "0", "web"]).ok();
+    let config = inspect(&engine, "web")["HostConfig"].clone();
+    assert_eq!((&config["Memory"], &config["PidsLimit"]), (&Value::from(128 << 20), &Value::from(50)));
+    engine.tara(&["start", "web"]).ok();
+    assert_eq!(limit(), "134217728\n");
+    assert_eq!(error(&engine.tara(&["update", "--memory", "1m", "web"])), (1, "error: `--memory` is at least 6m"));
+    engine.tara(&["rm", "-f", "web"]).ok();
+}
+
+const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i > /shared/new; mv /shared/new /shared/count; done";
+
+fn counter(host: &Host) -> u64 {
+    until("the counter counts", || fs::read_to_string(host.path("shared/count")).ok()?.trim().parse().ok())
+}
+
+fn start_counter(engine: &Engine<'_>) {
+    let volume = format!("{}:/shared", engine.host.folder("shared").display());
+    detached(engine, &["-v", &volume], COUNTER);
+    counter(engine.host);
+}
+
+fn paused_processes_stand_still(host: &Host) {
+    let engine = Engine::with_box(host);
+    start_counter(&engine);
+    assert_eq!(engine.tara(&["pause", "web"]).ok(), "web\n");
+    let before = counter(host);
+    assert!(engine.tara(&["ps"]).ok().contains("(Paused)"));
+    let state = inspect(&engine, "web")["State"].clone();
+    assert_eq!((&state["Status"], &state["Paused"]), (&Value::from("paused"), &Value::Bool(true)));
+    let refused = engine.tara(&["exec", "web", "true"]);
+    assert_eq!(error(&refused), (1, "error: container `web` is paused"));
+    assert_eq!(engine.tara(&["pause", "web"]).code, 1);
+    assert_eq!(counter(host), before);
+    engine.tara(&["unpause", "web"]).ok();
+    until("the counter goes on", || (counter(host) > before).then_some(()));
+    assert_eq!(engine.tara(&["unpause", "web"]).code, 1);
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.assert_clean();
+}
+
+fn a_paused_container_can_be_stopped_killed_and_removed(host: &Host) {
+    let engine = Engine::with_box(host);
+    for end in [&["stop", "-t", "1", "web"][..], &["kill", "web"], &["rm", "-f", "web"]] {
+        start_counter(&engine);
+        engine.tara(&["pause", "web"]).ok();
+        let begin = Instant::now();
+        engine.tara(end).ok();
+        assert!(begin.elapsed() < Duration::from_secs(4), "{end:?}");
+        if end[0] != "rm" {
+            engine.tara(&["wait", "web"]).ok();
+            engine.tara(&["rm", "web"]).ok();
+        }
+    }
+    engine.assert_clean();
+}
+
+fn statistics_are_dockers(host: &Host) {
+    let engine = Engine::with_box(host);
+    detached(&engine, &["-m", "64m"], "while :; do :; done");
+    let table = engine.tara(&["stats", "--no-stream"]).ok();
+    let header = table.lines().next().unwrap().split("  ").map(str::trim).filter(|word| !word.is_empty());
+    let expected = ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"];
+    assert_eq!(header.collect::<Vec<_>>(), expected, "{table}");
+    let line: Value =
+        serde_json::from_str(&engine.tara(&["stats", "--no-stream", "--format", "json", "web"]).ok()).unwrap();
+    assert!(line["MemUsage"].as_str().unwrap().ends_with(" / 64MiB") && line["PIDs"] == "1", "{line}");
+    assert!(line["CPUPerc"].as_str().unwrap().trim_end_matches('%').parse::<f64>().unwrap() > 1.0, "{line}");
+    engine.tara(&["rm", "-f", "web"]).ok();
+}
+
+fn nothing_stays_after_rm_and_after_a_kill(host: &Host) {
+    let engine = Engine::with_box(host);
+    let containers = || -> usize {
+        let folders = cgroups(host).into_iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
+        folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
+    };
+    for options in [&["--rm"][..], &[]] {
+        engine.tara(&[&["run", "--name", "short", "-m", "32m"], options, &["box", "true"]].concat()).ok();
+        until("the cgroups are gone", || (containers() == 0).then_some(()));
+    }
+    engine.tara(&["rm", "short"]).ok();
+    let mut child = engine
+        .command(&["run", "--rm", "--name", "killed", "box", "sleep", "1000"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("it runs", || engine.tara(&["ps", "-q"]).stdout.lines().next().map(drop));
+    assert!(containers() > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    engine.tara(&["system", "reclaim"]).ok();
+    assert_eq!(containers(), 0);
+    engine.assert_clean();
+}
+
+fn a_failed_start_leaves_no_cgroup(host: &Host) {
+    let engine = Engine::with_box(host);
+    assert_eq!(engine.run(&["-m", "32m"], &["no-such-program"]).code, 127);
+    assert_eq!(engine.run(&["--cpuset-cpus", "4000"], &["true"]).code, 125);
+    let left: Vec<_> = cgroups(host).into_iter().flat_map(fs::read_dir).flatten().flatten().collect();
+    let left: Vec<_> = left.iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn info_says_where_the_controllers_are(host: &Host) {
+    let engine = Engine::new(host);
+    let info = engine.tara(&["info"]).ok();
+    let found = Hierarchy::find().unwrap();
+    assert!(info.contains(&format!("Cgroups: {}\n", found.kind())), "{info}");
+    for (name, place) in found.describe() {
+        let version = place.map_or_else(|| "none".to_owned(), |(version, _): (Version, _)| version.to_string());
+        assert!(info.contains(&format!("{name}={version}")), "{name}: {info}");
+    }
+}
+
+fn without_cgroups_on_request(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.run(&["--cgroups", "disabled"], &["true"]).ok();
+    let refused = engine.run(&["--cgroups", "disabled", "-m", "64m"], &["true"]);
+    assert_eq!(error(&refused), (125, "error: without a cgroup nothing can be limited"));
+}
+
+fn wrong_limits_are_refused(host: &Host) {
+    let engine = Engine::with_box(host);
+    for (options, said) in [
+        (["-m", "1m"], "`--memory` is at least 6m"),
+        (["--cpu-period", "1000"], "`--cpu-quota`"),
+        (["--memory-swap", "64m"], "`--memory-swap` needs `--memory`"),
+        (["--device-write-bps", "/dev/null:1m"], "no block device"),
+        (["--cgroup-parent", "../x"], "is no name for a cgroup"),
+    ] {
+        let mut command = host.command(common::TARA);
+        command.arg("--root").arg(engine.root()).arg("--run-root").arg(engine.run_root());
+        let output = host.run(command.args(["run", "--rm"]).args(options).args(["box", "true"]));
+        assert!(output.code == 125 && output.stderr.contains(said), "{options:?}: {}", output.stderr);
+    }
+    engine.assert_clean();
+}
+
+/// Without a limit nothing is missing; with one, nothing is silently left out.
+fn an_ordinary_user_is_told_what_a_limit_needs(host: &Host) {
+    let tara = |arguments: &[&str]| {
+        let mut command = host.command_as_user(common::TARA);
+        command.arg("--run-root").arg(host.path("home-of-user/run"));
+        host.run(command.args(arguments))
+    };
+    let root = host.busybox_root("box");
+    tara(&["import", root.to_str().unwrap(), "box"]).ok();
+    let run = |options: &[&str]| tara(&[&["run", "--rm"], options, &["box", "true"]].concat());
+    run(&[]).ok();
+    let refused = run(&["-m", "64m"]);
+    assert_eq!(refused.code, 125);
+    assert!(refused.stderr.contains("`--memory` needs a cgroup of our own"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("systemd-run --user"), "{}", refused.stderr);
+}
