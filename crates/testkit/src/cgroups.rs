@@ -50,6 +50,8 @@ pub(crate) fn sweep(parent: &str) {
             return;
         }
         for folder in left.iter().rev() {
+            // Who is frozen, in v1, does not take the SIGKILL that ended the rest.
+            let _no_freezer = fs::write(folder.join("freezer.state"), "THAWED");
             let _busy_for_a_moment = fs::remove_dir(folder);
         }
         std::thread::sleep(Duration::from_millis(5));
