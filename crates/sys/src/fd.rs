@@ -127,8 +127,8 @@ pub fn dup_onto(fd: impl AsFd, number: RawFd) -> nix::Result<()> {
 /// # Errors
 /// Those of recvmsg(2).
 pub fn receive<const N: usize>(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
-    use std::os::fd::AsRawFd;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+    use std::os::fd::AsRawFd;
     let mut space = nix::cmsg_space!([RawFd; N]);
     let mut parts = [std::io::IoSliceMut::new(buffer)];
     let socket = socket.as_fd().as_raw_fd();

@@ -26,7 +26,10 @@ fn listing() -> Vec<Behaviour> {
         behaviour("list_as_json", |case| {
             case.running();
             let list = parsed(&case.call(&["list", "--format", "json"]).ok());
-            assert_eq!((&list[0]["id"], &list[0]["status"], &list[0]["pid"]), (&json!(case.id), &json!("running"), &json!(case.pid())));
+            assert_eq!(
+                (&list[0]["id"], &list[0]["status"], &list[0]["pid"]),
+                (&json!(case.id), &json!("running"), &json!(case.pid()))
+            );
         }),
         behaviour("list_of_nothing_is_good", |case| {
             case.call(&["list"]).ok();
@@ -48,7 +51,13 @@ fn listing() -> Vec<Behaviour> {
     ]
 }
 
-fn updated(name: &str, options: &'static [&'static str], controller: &'static str, file: &'static str, expected: &'static str) -> Behaviour {
+fn updated(
+    name: &str,
+    options: &'static [&'static str],
+    controller: &'static str,
+    file: &'static str,
+    expected: &'static str,
+) -> Behaviour {
     behaviour(name, move |case| {
         case.running();
         case.call(&[&["update"], options, &[case.id.as_str()]].concat()).ok();
@@ -65,7 +74,13 @@ fn changing() -> Vec<Behaviour> {
         updated("update_memory", &["--memory", "33554432"], "memory", "memory.limit_in_bytes", "33554432"),
         updated("update_pids_limit", &["--pids-limit", "9"], "pids", "pids.max", "9"),
         updated("update_cpu_share", &["--cpu-share", "256"], "cpu", "cpu.shares", "256"),
-        updated("update_cpu_quota", &["--cpu-period", "100000", "--cpu-quota", "40000"], "cpu", "cpu.cfs_quota_us", "40000"),
+        updated(
+            "update_cpu_quota",
+            &["--cpu-period", "100000", "--cpu-quota", "40000"],
+            "cpu",
+            "cpu.cfs_quota_us",
+            "40000",
+        ),
         updated("update_cpuset", &["--cpuset-cpus", "0"], "cpuset", "cpuset.cpus", "0"),
         behaviour("update_from_a_file_of_resources", |case| {
             case.running();

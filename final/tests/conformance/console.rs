@@ -49,11 +49,21 @@ fn on_terminal(name: &str, patch: Value, script: &'static str, expected: &'stati
 
 pub(crate) fn all() -> Vec<Behaviour> {
     vec![
-        on_terminal("the_streams_are_the_terminal", json!({}), "test -t 0 && test -t 1 && test -t 2 && echo yes", "yes\r\n"),
+        on_terminal(
+            "the_streams_are_the_terminal",
+            json!({}),
+            "test -t 0 && test -t 1 && test -t 2 && echo yes",
+            "yes\r\n",
+        ),
         on_terminal("the_terminal_is_one_of_the_containers_own", json!({}), "tty", "/dev/pts/0\r\n"),
         on_terminal("the_terminal_controls_the_session", json!({}), "echo x > /dev/tty", "x\r\n"),
         on_terminal("dev_console_is_the_terminal", json!({}), "echo x > /dev/console", "x\r\n"),
-        on_terminal("console_size", json!({"process": {"consoleSize": {"height": 33, "width": 77}}}), "stty size", "33 77\r\n"),
+        on_terminal(
+            "console_size",
+            json!({"process": {"consoleSize": {"height": 33, "width": 77}}}),
+            "stty size",
+            "33 77\r\n",
+        ),
         behaviour("a_terminal_without_a_console_socket_is_an_error_for_create", |case| {
             case.configure(json!({"process": {"terminal": true}}));
             assert_ne!(case.call(&["create", &case.id]).code, 0);

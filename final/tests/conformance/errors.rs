@@ -28,10 +28,26 @@ pub(crate) fn all() -> Vec<Behaviour> {
         refused("a_root_that_is_missing", json!({"root": {"path": "nowhere"}}), "root.path"),
         refused("a_root_that_is_a_file", json!({"root": {"path": "config.json"}}), "root.path"),
         refused("no_program", json!({"process": {"args": []}}), "process.args"),
-        refused("an_unknown_capability", json!({"process": {"capabilities": {"bounding": ["CAP_DREAM"]}}}), "process.capabilities.bounding[0]"),
-        refused("a_relative_mount_destination", json!({"mounts": [{"destination": "proc", "type": "proc", "source": "proc"}]}), "mounts[0].destination"),
-        refused("a_mount_without_a_destination", json!({"mounts": [{"type": "proc", "source": "proc"}]}), "mounts[0].destination"),
-        refused("a_mount_option_that_no_file_system_knows", json!({"mounts": [{"destination": "/m", "type": "tmpfs", "source": "t", "options": ["nonsense"]}]}), "mounts[0].options"),
+        refused(
+            "an_unknown_capability",
+            json!({"process": {"capabilities": {"bounding": ["CAP_DREAM"]}}}),
+            "process.capabilities.bounding[0]",
+        ),
+        refused(
+            "a_relative_mount_destination",
+            json!({"mounts": [{"destination": "proc", "type": "proc", "source": "proc"}]}),
+            "mounts[0].destination",
+        ),
+        refused(
+            "a_mount_without_a_destination",
+            json!({"mounts": [{"type": "proc", "source": "proc"}]}),
+            "mounts[0].destination",
+        ),
+        refused(
+            "a_mount_option_that_no_file_system_knows",
+            json!({"mounts": [{"destination": "/m", "type": "tmpfs", "source": "t", "options": ["nonsense"]}]}),
+            "mounts[0].options",
+        ),
         refused("an_environment_without_a_name", json!({"process": {"env": ["=x"]}}), "process.env[0]"),
         refused("an_oom_score_out_of_range", json!({"process": {"oomScoreAdj": 5000}}), "process.oomScoreAdj"),
     ]

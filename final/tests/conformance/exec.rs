@@ -16,11 +16,16 @@ pub(crate) fn all() -> Vec<Behaviour> {
     let mut all = vec![
         says("a_program_runs", &[], "echo ran", "ran\n"),
         says("cwd", &["--cwd", "/tmp"], "pwd", "/tmp\n"),
-        says("env", &["--env", "A=1", "-e", "B=2"], "echo $A$B", "12\n"),
+        says("env", &["--env", "A=1", "--env", "B=2"], "echo $A$B", "12\n"),
         says("user", &["--user", "1234:5678"], "id -u; id -g", "1234\n5678\n"),
         says("user_without_a_group", &["-u", "1234"], "id -u; id -g", "1234\n0\n"),
         says("no_new_privs", &["--no-new-privs"], "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1\n"),
-        says("cap", &["--cap", "CAP_SYS_ADMIN"], "test $((0x$(grep CapEff /proc/self/status | cut -f2) >> 21 & 1)) = 1 && echo has", "has\n"),
+        says(
+            "cap",
+            &["--cap", "CAP_SYS_ADMIN"],
+            "test $((0x$(grep CapEff /proc/self/status | cut -f2) >> 21 & 1)) = 1 && echo has",
+            "has\n",
+        ),
         says("the_containers_environment", &[], "echo $PATH", "/bin:/sbin:/usr/bin\n"),
         says("the_containers_processes_are_in_sight", &[], "cat /proc/1/comm", "sleep\n"),
     ];

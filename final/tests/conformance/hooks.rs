@@ -28,7 +28,14 @@ fn life(case: &Case<'_>, name: &str, script: &str) -> String {
 
 fn given() -> Vec<Behaviour> {
     let mut all = Vec::new();
-    for (name, status) in ALL.into_iter().zip(["creating created", "creating created", "creating created", "created", "running", "stopped"]) {
+    for (name, status) in ALL.into_iter().zip([
+        "creating created",
+        "creating created",
+        "creating created",
+        "created",
+        "running",
+        "stopped",
+    ]) {
         all.push(behaviour(&format!("{name}_has_the_state_on_its_input"), move |case| {
             case.configure(json!({"annotations": {"key": "value"}}));
             let state: Value = serde_json::from_str(&life(case, name, "cat")).unwrap();
@@ -43,8 +50,12 @@ fn given() -> Vec<Behaviour> {
     }
     all.extend(HOST_HOOKS.map(|name| {
         behaviour(&format!("{name}_runs_in_the_callers_namespaces"), move |case| {
-            let ours = ["mnt", "pid"].map(|file| fs::read_link(format!("/proc/self/ns/{file}")).unwrap().display().to_string());
-            assert_eq!(life(case, name, "readlink /proc/self/ns/mnt /proc/self/ns/pid"), format!("{}\n{}\n", ours[0], ours[1]));
+            let ours = ["mnt", "pid"]
+                .map(|file| fs::read_link(format!("/proc/self/ns/{file}")).unwrap().display().to_string());
+            assert_eq!(
+                life(case, name, "readlink /proc/self/ns/mnt /proc/self/ns/pid"),
+                format!("{}\n{}\n", ours[0], ours[1])
+            );
         })
     }));
     all.extend(["createContainer", "startContainer"].map(|name| {
@@ -57,7 +68,9 @@ fn given() -> Vec<Behaviour> {
     all.push(behaviour("args_arrive_as_they_are", |case| {
         let file = case.inside("seen").display().to_string();
         let script = format!("printf '[%s]' \"$@\" > {file}");
-        case.configure(json!({"hooks": {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script, "0", "a b", ""]}]}}));
+        case.configure(
+            json!({"hooks": {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script, "0", "a b", ""]}]}}),
+        );
         case.create();
         assert_eq!(fs::read_to_string(case.inside("seen")).unwrap(), "[a b][]");
     }));
@@ -84,7 +97,10 @@ fn order() -> Vec<Behaviour> {
         case.wait_for("stopped");
         case.call(&["delete", &case.id]).ok();
         let all = fs::read_to_string(case.inside("seen")).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(all, format!("{expected} startContainer1 startContainer2 poststart1 poststart2 program poststop1 poststop2"));
+        assert_eq!(
+            all,
+            format!("{expected} startContainer1 startContainer2 poststart1 poststart2 program poststop1 poststop2")
+        );
     })]
 }
 
@@ -115,7 +131,9 @@ fn failures() -> Vec<Behaviour> {
             assert!(case.inside("second").exists(), "the rest of the hooks did not run");
         }),
         behaviour("hook_that_takes_longer_than_its_timeout_fails", |case| {
-            case.configure(json!({"hooks": {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "30"], "timeout": 1}]}}));
+            case.configure(
+                json!({"hooks": {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "30"], "timeout": 1}]}}),
+            );
             case.assert_refused("hooks.createRuntime[0]");
         }),
         behaviour("hook_that_does_not_exist_is_an_error", |case| {

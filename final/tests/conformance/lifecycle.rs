@@ -256,7 +256,12 @@ fn run() -> Vec<Behaviour> {
             nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
             case.program(&["probe", "facts"]);
             let facts = case.run().facts();
-            assert_eq!(facts.descriptors.keys().copied().collect::<Vec<_>>(), [0, 1, 2], "{} was open", file.as_raw_fd());
+            assert_eq!(
+                facts.descriptors.keys().copied().collect::<Vec<_>>(),
+                [0, 1, 2],
+                "{} was open",
+                file.as_raw_fd()
+            );
         }),
         behaviour("preserve_fds_hands_the_first_ones_on", |case| {
             let mut command = case.command(&["run", "--preserve-fds", "1", &case.id]);

@@ -27,7 +27,8 @@ fn mounted(name: &str, mount: Value, script: &'static str, expected: &'static st
 }
 
 fn bind(options: &[&str]) -> Value {
-    json!({"type": "bind", "options": [&["bind"], options].concat()})
+    let options = [&["bind"], options].concat();
+    json!({"type": "bind", "options": options})
 }
 
 fn tmpfs(options: &[&str]) -> Value {
@@ -74,7 +75,12 @@ fn kinds() -> Vec<Behaviour> {
         mounted("proc", json!({"type": "proc", "source": "proc"}), "cat /m/1/comm", "cat\n"),
         mounted("sysfs", json!({"type": "sysfs", "source": "sysfs"}), "ls /m/class/net", "lo\n"),
         mounted("mqueue", json!({"type": "mqueue", "source": "mqueue"}), "stat -f -c %t /m", "19800202\n"),
-        mounted("devpts", json!({"type": "devpts", "source": "devpts", "options": ["newinstance", "mode=0620"]}), "ls /m", "ptmx\n"),
+        mounted(
+            "devpts",
+            json!({"type": "devpts", "source": "devpts", "options": ["newinstance", "mode=0620"]}),
+            "ls /m",
+            "ptmx\n",
+        ),
         mounted(
             "cgroup_shows_the_containers_own",
             json!({"type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "noexec", "nodev"]}),
@@ -120,19 +126,38 @@ fn options() -> Vec<Behaviour> {
     })
     .collect();
     all.push(mounted("later_option_wins", bind(&["ro", "rw"]), "touch /m/new && echo written", "written\n"));
-    all.push(mounted("suid_undoes_nosuid", bind(&["nosuid", "suid"]), "grep ' /m ' /proc/self/mountinfo | grep -c nosuid || true", "0\n"));
-    all.push(mounted("strictatime", tmpfs(&["strictatime"]), "grep ' /m ' /proc/self/mountinfo | grep -c relatime || true", "0\n"));
+    all.push(mounted(
+        "suid_undoes_nosuid",
+        bind(&["nosuid", "suid"]),
+        "grep ' /m ' /proc/self/mountinfo | grep -c nosuid || true",
+        "0\n",
+    ));
+    all.push(mounted(
+        "strictatime",
+        tmpfs(&["strictatime"]),
+        "grep ' /m ' /proc/self/mountinfo | grep -c relatime || true",
+        "0\n",
+    ));
     all.push(mounted("ro_refuses_a_write", bind(&["ro"]), "touch /m/new 2>/dev/null || echo refused", "refused\n"));
-    all.extend([("private", "-"), ("rprivate", "-"), ("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable")].map(
-        |(option, shown)| {
+    all.extend(
+        [
+            ("private", "-"),
+            ("rprivate", "-"),
+            ("shared", "shared:"),
+            ("rshared", "shared:"),
+            ("unbindable", "unbindable"),
+        ]
+        .map(|(option, shown)| {
             behaviour(&format!("propagation_{option}"), move |case| {
-                case.mount(json!({"destination": "/m", "type": "bind", "source": source(case), "options": ["bind", option]}));
+                case.mount(
+                    json!({"destination": "/m", "type": "bind", "source": source(case), "options": ["bind", option]}),
+                );
                 let line = case.shell("grep ' /m ' /proc/self/mountinfo");
                 let field = line.split(' ').nth(6).unwrap();
                 assert!(field.starts_with(shown), "{line}");
             })
-        },
-    ));
+        }),
+    );
     all
 }
 
@@ -166,18 +191,53 @@ fn recursive() -> Vec<Behaviour> {
     vec![
         nested("bind_leaves_mounts_below_out", &["bind"], "ls /m/below", ""),
         nested("rbind_takes_mounts_below_along", &["rbind"], "cat /m/below/deep", "deep"),
-        nested("ro_leaves_mounts_below_writable", &["rbind", "ro"], "touch /m/new 2>/dev/null || touch /m/below/new && echo below", "below\n"),
-        nested("rro_makes_mounts_below_read_only", &["rbind", "rro"], "touch /m/below/new 2>/dev/null || echo refused", "refused\n"),
-        nested("rnosuid_reaches_mounts_below", &["rbind", "rnosuid"], "grep -c ' /m.* [^ ]*nosuid' /proc/self/mountinfo", "2\n"),
-        nested("rnoexec_reaches_mounts_below", &["rbind", "rnoexec"], "grep -c ' /m.* [^ ]*noexec' /proc/self/mountinfo", "2\n"),
-        nested("rnodev_reaches_mounts_below", &["rbind", "rnodev"], "grep -c ' /m.* [^ ]*nodev' /proc/self/mountinfo", "2\n"),
-        nested("rnoatime_reaches_mounts_below", &["rbind", "rnoatime"], "grep -c ' /m.* [^ ]*noatime' /proc/self/mountinfo", "2\n"),
+        nested(
+            "ro_leaves_mounts_below_writable",
+            &["rbind", "ro"],
+            "touch /m/new 2>/dev/null || touch /m/below/new && echo below",
+            "below\n",
+        ),
+        nested(
+            "rro_makes_mounts_below_read_only",
+            &["rbind", "rro"],
+            "touch /m/below/new 2>/dev/null || echo refused",
+            "refused\n",
+        ),
+        nested(
+            "rnosuid_reaches_mounts_below",
+            &["rbind", "rnosuid"],
+            "grep -c ' /m.* [^ ]*nosuid' /proc/self/mountinfo",
+            "2\n",
+        ),
+        nested(
+            "rnoexec_reaches_mounts_below",
+            &["rbind", "rnoexec"],
+            "grep -c ' /m.* [^ ]*noexec' /proc/self/mountinfo",
+            "2\n",
+        ),
+        nested(
+            "rnodev_reaches_mounts_below",
+            &["rbind", "rnodev"],
+            "grep -c ' /m.* [^ ]*nodev' /proc/self/mountinfo",
+            "2\n",
+        ),
+        nested(
+            "rnoatime_reaches_mounts_below",
+            &["rbind", "rnoatime"],
+            "grep -c ' /m.* [^ ]*noatime' /proc/self/mountinfo",
+            "2\n",
+        ),
     ]
 }
 
 fn places() -> Vec<Behaviour> {
     vec![
-        mounted("destination_that_is_missing_is_made", json!({"destination": "/deep/er/m", "options": ["bind"]}), "cat /deep/er/m/name", "outside"),
+        mounted(
+            "destination_that_is_missing_is_made",
+            json!({"destination": "/deep/er/m", "options": ["bind"]}),
+            "cat /deep/er/m/name",
+            "outside",
+        ),
         behaviour("destination_for_a_file_is_made_a_file", |case| {
             let file = format!("{}/name", source(case));
             case.mount(json!({"destination": "/new/file", "type": "bind", "source": file, "options": ["bind"]}));
@@ -186,12 +246,15 @@ fn places() -> Vec<Behaviour> {
         behaviour("destination_symlink_stays_inside", |case| {
             let outside = case.host.folder("outside");
             symlink(&outside, case.inside("link")).unwrap();
+            fs::create_dir_all(case.inside(outside.to_str().unwrap())).unwrap();
             case.mount(json!({"destination": "/link", "type": "bind", "source": source(case), "options": ["bind"]}));
             assert_eq!(case.shell("cat /link/name"), "outside");
             assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
         }),
         behaviour("destination_with_dots_stays_inside", |case| {
-            case.mount(json!({"destination": "/a/../../../m", "type": "bind", "source": source(case), "options": ["bind"]}));
+            case.mount(
+                json!({"destination": "/a/../../../m", "type": "bind", "source": source(case), "options": ["bind"]}),
+            );
             assert_eq!(case.shell("cat /m/name"), "outside");
         }),
         behaviour("mounts_are_made_in_order", |case| {

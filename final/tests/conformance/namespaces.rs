@@ -55,7 +55,11 @@ fn by_path() -> Vec<Behaviour> {
                 let path = format!("/proc/{child}/ns/{file}");
                 let all: Vec<_> = TYPES
                     .iter()
-                    .map(|(name, _)| if *name == joined { json!({"type": name, "path": path}) } else { json!({"type": name}) })
+                    .map(
+                        |(name, _)| {
+                            if *name == joined { json!({"type": name, "path": path}) } else { json!({"type": name}) }
+                        },
+                    )
                     .collect();
                 case.configure(json!({"linux": {"namespaces": all}}));
                 let (inside, expected) = (case.facts().namespaces[file].clone(), fs::read_link(&path).unwrap());
@@ -112,9 +116,15 @@ fn user() -> Vec<Behaviour> {
 
 fn time() -> Vec<Behaviour> {
     let types = namespaces(&["pid", "ipc", "uts", "mount", "network", "time"]);
-    let offsets = json!({"linux": {"namespaces": types, "timeOffsets": {"boottime": {"secs": 10_000_000, "nanosecs": 0}}}});
+    let offsets =
+        json!({"linux": {"namespaces": types, "timeOffsets": {"boottime": {"secs": 10_000_000, "nanosecs": 0}}}});
     vec![
-        shows("time_offset_of_boottime", offsets, "test $(cut -d. -f1 /proc/uptime) -gt 10000000 && echo later", "later\n"),
+        shows(
+            "time_offset_of_boottime",
+            offsets,
+            "test $(cut -d. -f1 /proc/uptime) -gt 10000000 && echo later",
+            "later\n",
+        ),
         behaviour("time_offsets_without_a_time_namespace_are_an_error", |case| {
             case.configure(json!({"linux": {"timeOffsets": {"boottime": {"secs": 1, "nanosecs": 0}}}}));
             case.assert_refused("linux.timeOffsets");

@@ -15,7 +15,8 @@ fn denied(rule: Value) -> Value {
 }
 
 pub(crate) fn all() -> Vec<Behaviour> {
-    const MKDIR: &str = "mkdir /x 2>&1 | grep -o -e 'not permitted' -e 'No space' -e 'not implemented'; test -d /x && echo made; true";
+    const MKDIR: &str =
+        "mkdir /x 2>&1 | grep -o -e 'not permitted' -e 'No space' -e 'not implemented'; test -d /x && echo made; true";
     vec![
         shows("a_filter_is_in_force", denied(json!({})), "grep Seccomp: /proc/self/status", "Seccomp:\t2\n"),
         shows("no_filter_without_a_profile", json!({}), "grep Seccomp: /proc/self/status", "Seccomp:\t0\n"),
@@ -32,15 +33,30 @@ pub(crate) fn all() -> Vec<Behaviour> {
             MKDIR,
             "not permitted\n",
         ),
-        shows("argument_that_does_not_match", denied(json!({"args": [{"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]})), MKDIR, "made\n"),
+        shows(
+            "argument_that_does_not_match",
+            denied(json!({"args": [{"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]})),
+            MKDIR,
+            "made\n",
+        ),
         shows(
             "argument_masked",
             denied(json!({"args": [{"index": 1, "value": 0o700, "valueTwo": 0o700, "op": "SCMP_CMP_MASKED_EQ"}]})),
             MKDIR,
             "not permitted\n",
         ),
-        shows("argument_greater", denied(json!({"args": [{"index": 1, "value": 0o776, "op": "SCMP_CMP_GT"}]})), MKDIR, "not permitted\n"),
-        shows("name_that_no_kernel_knows_is_ignored", denied(json!({"names": ["mkdir", "no_such_call"]})), MKDIR, "not permitted\n"),
+        shows(
+            "argument_greater",
+            denied(json!({"args": [{"index": 1, "value": 0o776, "op": "SCMP_CMP_GT"}]})),
+            MKDIR,
+            "not permitted\n",
+        ),
+        shows(
+            "name_that_no_kernel_knows_is_ignored",
+            denied(json!({"names": ["mkdir", "no_such_call"]})),
+            MKDIR,
+            "not permitted\n",
+        ),
         shows(
             "no_new_privileges_with_a_filter",
             json!({"process": {"noNewPrivileges": true}, "linux": denied(json!({}))["linux"]}),
