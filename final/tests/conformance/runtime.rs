@@ -23,7 +23,6 @@ impl Runtime {
         if let Ok(list) = std::env::var(WANTED) {
             return list.split(',').map(Self::from_word).collect();
         }
-        // In a container, this program is the probe, and there is no `tara`.
         let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
         let has_oci = quiet(Command::new(TARA).args(["oci", "--version"])).is_ok_and(|status| status.success());
         let names: &[&str] = if has_oci { &["tara"] } else { &["runc", "crun"] };
