@@ -5,7 +5,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Marks every descriptor from `first` on as close-on-exec, so that the program starts with 0, 1 and 2 only.
 ///
@@ -120,4 +120,25 @@ pub fn dup_onto(fd: impl AsFd, number: RawFd) -> nix::Result<()> {
     // SAFETY: dup2 takes integers; the standard descriptors that it replaces have no `OwnedFd` of their own in Rust.
     let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
     Errno::result(result).map(drop)
+}
+
+/// Receives one message of a Unix socket: its text in `buffer` (the length is returned) and up to `N` descriptors, close-on-exec.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub fn receive<const N: usize>(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+    use std::os::fd::AsRawFd;
+    let mut space = nix::cmsg_space!([RawFd; N]);
+    let mut parts = [std::io::IoSliceMut::new(buffer)];
+    let socket = socket.as_fd().as_raw_fd();
+    let message = recvmsg::<UnixAddr>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut received = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel has just made these descriptors for this process, and nobody else knows them.
+            received.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok((message.bytes, received))
 }
