@@ -220,12 +220,14 @@ impl Engine {
         let what = Launch {
             spec: &spec,
             root: overlay,
+            root_path: None,
             network,
             init: record.init,
             interactive: record.interactive,
             privilege: self.privilege,
             gate: None,
             barrier: None,
+            listener: None,
             extra_descriptors: 0,
             new_keyring: true,
         };

@@ -18,6 +18,7 @@
 //! ```
 
 mod child;
+mod copy_up;
 mod defaults;
 mod error;
 mod mount_point;
@@ -31,7 +32,7 @@ mod volume;
 pub use child::{make_private, make_read_only, pivot_root};
 pub use defaults::{Setting, defaults};
 pub use error::Error;
-pub use mounts::{Device, Mount, Mounts};
+pub use mounts::{Device, DeviceFile, MappedMount, Mount, Mounts, Surroundings};
 pub use overlay::{Layers, Overlay};
 pub use root::{Root, RootDirectory};
 pub use terminal::Terminal;

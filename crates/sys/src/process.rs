@@ -31,6 +31,19 @@ pub fn pidfd_send(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// A copy of the descriptor `number` of the process that `pidfd` is. Source: pidfd_getfd(2).
+///
+/// # Errors
+/// EBADF when it has no such descriptor; EPERM without the right to trace it; ENOSYS before Linux 5.6.
+pub fn pidfd_getfd(pidfd: impl AsFd, number: i32) -> nix::Result<OwnedFd> {
+    let pidfd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: a descriptor that lives over the call, and integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd, number, 0 as libc::c_uint) };
+    let fd = libc::c_int::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Waits until the process that `pidfd` is has ended, and reaps it. Source: waitid(2), P_PIDFD.
 ///
 /// # Errors

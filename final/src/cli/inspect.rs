@@ -178,7 +178,7 @@ fn mount(mount: &oci_spec::runtime::Mount) -> Value {
         "Type": mount.typ(),
         "Source": mount.source(),
         "Destination": mount.destination(),
-        "RW": !options.iter().any(|option| option == "ro"),
+        "RW": !options.iter().any(|option| option == "ro" || option == "rro"),
         "Mode": options.join(","),
     })
 }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{Pid, read, write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use step01_chroot::Program;
 use sys::exec::Execute;
 use sys::fd::close_copy;
@@ -57,6 +57,43 @@ impl Barrier {
         // A child that is gone by now is seen elsewhere.
         let _gone = write(&self.parent, if done.is_ok() { GO } else { b"n" });
         done
+    }
+}
+
+/// How a descriptor of the child, the listener's side of its filter, gets to the parent: by its number, because the filter may
+/// forbid to send it; read and write are all that is used.
+#[derive(Debug)]
+pub(crate) struct Handover(Barrier);
+
+impl Handover {
+    /// Makes it.
+    pub(crate) fn new() -> nix::Result<Self> {
+        Barrier::new().map(Self)
+    }
+
+    /// Child half: offers `given`, and waits until it is taken.
+    pub(super) fn offer(&self, given: OwnedFd) -> Result<(), Failure<'static>> {
+        let mut word = [0];
+        let number = given.as_raw_fd().to_ne_bytes();
+        close_copy(&self.0.parent).whilst("close the parent's end of", c"the handover")?;
+        write(&self.0.child, &number).whilst("tell of", c"the filter's listener")?;
+        match read(&self.0.child, &mut word) {
+            Ok(1) if word == *GO => Ok(()),
+            _ => Err(Errno::ECANCELED).whilst("wait for", c"the filter's listener"),
+        }
+    }
+
+    /// Parent: takes it from the child `pid` and does with it what is to be done; nothing where the child did not come so far.
+    pub(crate) fn pass<E>(&self, pid: Pid, action: impl FnOnce(OwnedFd) -> Result<(), E>) -> Result<(), E>
+    where
+        E: From<Errno>,
+    {
+        let process = sys::process::pidfd_open(pid)?;
+        self.0.pass(pid, || {
+            let mut number = [0; 4];
+            read(&self.0.parent, &mut number)?;
+            action(sys::process::pidfd_getfd(&process, i32::from_ne_bytes(number))?)
+        })
     }
 }
 

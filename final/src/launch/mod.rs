@@ -23,11 +23,14 @@ use step03_mount_overlay::Root;
 use step05_cgroups::Cgroup;
 use sys::Failure;
 
+pub(crate) use child::own_stdio;
 pub use console::Console;
-pub(crate) use gate::Barrier;
+pub(crate) use console::set_console_size;
+pub(crate) use gate::{Barrier, Handover};
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
-pub(crate) use privileges::{limits, oom_score, privileges_of_exec};
+pub(crate) use attributes::Attributes;
+pub(crate) use privileges::{capabilities_of_exec, limits, oom_score, privileges_of_exec};
 
 /// What is launched, besides the specification.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Launch<'a> {
     pub spec: &'a Spec,
     /// Its root file system.
     pub root: &'a dyn Root,
+    /// Where that is a directory of the host, for what begins with a copy of something in it.
+    pub root_path: Option<&'a Path>,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
     pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.
@@ -49,6 +54,8 @@ pub struct Launch<'a> {
     pub gate: Option<OwnedFd>,
     /// Where the process waits before its root is changed.
     pub(crate) barrier: Option<Arc<Barrier>>,
+    /// How the listener's side of its filter gets out.
+    pub(crate) listener: Option<Arc<Handover>>,
     /// How many descriptors after 0, 1 and 2 the program gets too.
     pub extra_descriptors: u32,
     /// Whether it gets a keyring of its own: the caller's session's may hold secrets. Source: keyctl(2), session-keyring(7).
@@ -163,6 +170,7 @@ pub(crate) fn start(
 ) -> Result<Started> {
     let clone = CloneSpec {
         namespaces: prepared.namespaces,
+        user_map: prepared.user_map.as_ref(),
         into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
         init: launch.init,
         dies_with_parent: prepared.dies_with_parent,

@@ -14,6 +14,8 @@ pub(super) struct Bundle {
     pub(super) path: PathBuf,
     pub(super) rootfs: PathBuf,
     pub(super) spec: Spec,
+    /// As it is written.
+    pub(super) text: Vec<u8>,
 }
 
 impl Bundle {
@@ -33,12 +35,16 @@ impl Bundle {
             Ok(_) => bail!(wrong("root.path", format!("`{}` is not a directory", rootfs.display()))),
             Err(error) => return Err(error).context(wrong("root.path", format!("`{}`", rootfs.display()))),
         };
-        Ok(Self { path, rootfs, spec })
+        Ok(Self { path, rootfs, spec, text })
     }
 }
 
 /// Parses a JSON document; the error says where it is wrong: the field, or line and column.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &[u8], file: &Path) -> Result<T> {
+    // To keep the path of the field costs as much as the parsing: only where it is needed.
+    if let Ok(parsed) = serde_json::from_slice(text) {
+        return Ok(parsed);
+    }
     let mut parser = serde_json::Deserializer::from_slice(text);
     let parsed = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
         let field = error.path().to_string();

@@ -3,7 +3,9 @@
 use super::bundle::wrong;
 use anyhow::{Context, Result, ensure};
 use nix::sys::stat::stat;
-use oci_spec::runtime::{Hook, Hooks, Linux, LinuxNamespace, LinuxNamespaceType, Mount, Process, Spec};
+use oci_spec::runtime::{
+    Hook, Hooks, Linux, LinuxNamespace, LinuxNamespaceType, LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec,
+};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -44,6 +46,14 @@ pub(super) fn check_process(process: &Process, at: &str) -> Result<()> {
     ensure!(
         process.cwd().is_absolute(),
         wrong(&field("cwd"), format!("`{}` is not absolute", process.cwd().display()))
+    );
+    for (index, entry) in process.env().iter().flatten().enumerate() {
+        let named = entry.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+        ensure!(named, wrong(&field(&format!("env[{index}]")), format!("`{entry}` is no NAME=value")));
+    }
+    ensure!(
+        process.oom_score_adj().is_none_or(|score| (-1000..=1000).contains(&score)),
+        wrong(&field("oomScoreAdj"), "is not between -1000 and 1000")
     );
     for (index, text) in args.iter().chain(process.env().iter().flatten()).enumerate() {
         let name = if index < args.len() { format!("args[{index}]") } else { format!("env[{}]", index - args.len()) };
@@ -139,6 +149,18 @@ fn check_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
         mappings || !is_new(LinuxNamespaceType::User),
         wrong("linux.uidMappings", "a new user namespace needs mappings")
     );
+    let net_devices = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());
+    ensure!(
+        !net_devices || has(LinuxNamespaceType::Network),
+        wrong("linux.netDevices", "needs a network namespace: the links are there already")
+    );
+    for name in linux.net_devices().iter().flatten().map(|(name, _)| name) {
+        nix::net::if_::if_nametoindex(name.as_str()).with_context(|| wrong("linux.netDevices", format!("`{name}`")))?;
+    }
+    let joins_users = |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::User && one.path().is_some();
+    if let Some(index) = namespaces.iter().position(joins_users) {
+        return Err(wrong(&format!("linux.namespaces[{index}].path"), "to join a user namespace is not supported").into());
+    }
     let offsets = linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty());
     ensure!(!offsets || is_new(LinuxNamespaceType::Time), wrong("linux.timeOffsets", "needs a new time namespace"));
     Ok(())
@@ -155,11 +177,47 @@ fn check_namespace(namespace: &LinuxNamespace) -> Result<(), String> {
     }
 }
 
+/// A call that a listener shall decide about needs one.
+fn check_seccomp(seccomp: &LinuxSeccomp) -> Result<()> {
+    let listens = seccomp.listener_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty());
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    let asks = |action: LinuxSeccompAction, at: &str| {
+        ensure!(listens || action != notify, wrong(at, "SCMP_ACT_NOTIFY needs `linux.seccomp.listenerPath`"));
+        Ok(())
+    };
+    asks(seccomp.default_action(), "linux.seccomp.defaultAction")?;
+    for (index, rule) in seccomp.syscalls().iter().flatten().enumerate() {
+        asks(rule.action(), &format!("linux.seccomp.syscalls[{index}].action"))?;
+        for (number, argument) in rule.args().iter().flatten().enumerate() {
+            let at = format!("linux.seccomp.syscalls[{index}].args[{number}].index");
+            ensure!(argument.index() < 6, wrong(&at, format!("{}: a call has arguments 0 to 5", argument.index())));
+        }
+    }
+    Ok(())
+}
+
 fn check_linux(linux: &Linux) -> Result<()> {
     let unsupported = |field: &str| wrong(field, "is not supported");
     ensure!(linux.intel_rdt().is_none(), unsupported("linux.intelRdt"));
     ensure!(linux.memory_policy().is_none(), unsupported("linux.memoryPolicy"));
+    if let Some(seccomp) = linux.seccomp() {
+        check_seccomp(seccomp)?;
+    }
     if let Some(resources) = linux.resources() {
+        let none = |list: &Option<Vec<_>>| list.as_ref().is_none_or(Vec::is_empty);
+        let block_io = resources.block_io().clone().unwrap_or_default();
+        ensure!(none(block_io.weight_device()), unsupported("linux.resources.blockIO.weightDevice"));
+        ensure!(block_io.leaf_weight().is_none_or(|weight| weight == 0), unsupported("linux.resources.blockIO.leafWeight"));
+        ensure!(
+            resources.hugepage_limits().as_ref().is_none_or(Vec::is_empty),
+            unsupported("linux.resources.hugepageLimits")
+        );
+        let network = resources.network().clone().unwrap_or_default();
+        ensure!(network.class_id().is_none_or(|id| id == 0), unsupported("linux.resources.network.classID"));
+        ensure!(
+            network.priorities().as_ref().is_none_or(Vec::is_empty),
+            unsupported("linux.resources.network.priorities")
+        );
         ensure!(resources.rdma().as_ref().is_none_or(|rdma| rdma.is_empty()), unsupported("linux.resources.rdma"));
     }
     for (field, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {

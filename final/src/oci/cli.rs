@@ -2,7 +2,7 @@
 
 use super::log::{Format, Log};
 use super::state::{Folder, SPECIFICATION};
-use super::{create, delete, features, kill, list, run};
+use super::{create, delete, events, exec, features, kill, list, pause, ps, run, spec, update};
 use crate::cli::print;
 use crate::dirs::Dirs;
 use crate::report::Refusal;
@@ -72,6 +72,21 @@ enum Command {
     Kill(kill::Kill),
     Delete(delete::Delete),
     List(list::List),
+    Exec(Box<exec::Exec>),
+    Ps(ps::Ps),
+    /// Stop all processes of a container, without any of them noticing.
+    Pause {
+        /// The container.
+        id: String,
+    },
+    /// Let the processes of a paused container go on.
+    Resume {
+        /// The container.
+        id: String,
+    },
+    Update(Box<update::Update>),
+    Events(events::Events),
+    Spec(spec::Spec),
     /// Print what this runtime supports, as JSON.
     Features,
 }
@@ -91,7 +106,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             log.error(&error);
-            ExitCode::FAILURE
+            // Of a process that did not come to be there is no exit code; runc's callers know this one.
+            if matches!(oci.command, Some(Command::Exec(_))) { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -110,6 +126,13 @@ impl Oci {
             Command::Kill(kill) => kill.run(&root),
             Command::Delete(delete) => delete.run(&root),
             Command::List(list) => list.run(&root),
+            Command::Exec(exec) => exec.run(&root),
+            Command::Ps(ps) => ps.run(&root),
+            Command::Pause { id } => pause::pause(&root, id),
+            Command::Resume { id } => pause::resume(&root, id),
+            Command::Update(update) => update.run(&root),
+            Command::Events(events) => events.run(&root),
+            Command::Spec(spec) => spec.run(),
             Command::Features => {
                 print(&format!("{:#}\n", features::document()));
                 Ok(0)
@@ -143,7 +166,7 @@ impl Oci {
 fn start(root: &Path, id: &str) -> Result<u8> {
     let folder = Folder::find(root, id)?;
     let saved = folder.read()?;
-    super::start::start(&folder, &saved, &folder.spec()?).map(|()| 0)
+    super::start::start(&folder, &saved).map(|()| 0)
 }
 
 fn state(root: &Path, id: &str) -> Result<u8> {

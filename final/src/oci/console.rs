@@ -24,7 +24,12 @@ pub(super) fn check(spec: &Spec, socket: Option<&Path>, attended: bool) -> Resul
 
 /// Sends the master of a terminal, with the name of its device.
 pub(super) fn send(socket: &Path, terminal: &Terminal) -> Result<()> {
-    send_descriptor(socket, terminal.master(), "/dev/pts/0")
+    send_master(socket, terminal.master())
+}
+
+/// The same for a master alone.
+pub(super) fn send_master(socket: &Path, master: impl AsFd) -> Result<()> {
+    send_descriptor(socket, master, "/dev/pts/ptmx")
 }
 
 /// Sends a descriptor with a word.

@@ -7,7 +7,6 @@ use crate::report::Refusal;
 use anyhow::{Result, ensure};
 use clap::Args;
 use nix::unistd::Pid;
-use oci_spec::runtime::Spec;
 use std::path::Path;
 
 /// Remove what is left of a container.
@@ -42,19 +41,19 @@ impl Delete {
         let what = format!("cannot delete container `{}` that is not stopped: it is {}", self.id, status.word());
         ensure!(may_go, Refusal::new(what).help("end it with `kill`, or use `delete --force`").code(1));
         if let Some(process) = saved.process.filter(|process| process.is_alive()) {
-            process.end()?;
+            process.end(saved)?;
         }
-        remove(folder, saved, &folder.spec()?)
+        remove(folder, saved)
     }
 }
 
 /// Removes what is left of a container whose program has ended.
-pub(super) fn remove(folder: &Folder, saved: &Saved, spec: &Spec) -> Result<()> {
-    cgroup::end(spec)?;
+pub(super) fn remove(folder: &Folder, saved: &Saved) -> Result<()> {
+    saved.cgroup.as_deref().map_or(Ok(()), cgroup::end)?;
     let (state, nobody) = (folder.document(saved), Pid::from_raw(0));
     folder.remove()?;
     // A hook that fails here is a complaint: the container is gone.
-    if let Err(error) = run_hooks(spec, Stage::Poststop, &state, nobody) {
+    if let Err(error) = run_hooks(saved.hooks.as_ref(), Stage::Poststop, &state, nobody) {
         eprint!("{}", crate::report::text(&error));
     }
     Ok(())

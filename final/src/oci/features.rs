@@ -43,7 +43,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "diratime",
     "dirsync",
     "exec",
-    "iversion",
     "lazytime",
     "mand",
     "noatime",

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use oci_spec::runtime::{Hook, Hooks, Spec};
+use oci_spec::runtime::{Hook, Hooks};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -69,8 +69,8 @@ impl Stage {
 ///
 /// # Errors
 /// The first hook that fails, by its field.
-pub(super) fn run_hooks(spec: &Spec, stage: Stage, state: &Value, pid: Pid) -> Result<()> {
-    let hooks = spec.hooks().as_ref().map_or(&[][..], |hooks| stage.of(hooks));
+pub(super) fn run_hooks(hooks: Option<&Hooks>, stage: Stage, state: &Value, pid: Pid) -> Result<()> {
+    let hooks = hooks.map_or(&[][..], |hooks| stage.of(hooks));
     for (index, hook) in hooks.iter().enumerate() {
         let field = format!("hooks.{}[{index}]", stage.name());
         let inside = stage.is_inside().then_some(pid);
@@ -135,8 +135,8 @@ fn wait(hook: &Running, seconds: Option<i64>) -> Result<()> {
 }
 
 /// Whether the child has to wait before pivot_root for hooks.
-pub(super) fn barrier(spec: &Spec) -> Result<Option<Arc<Barrier>>> {
+pub(super) fn barrier(hooks: Option<&Hooks>) -> Result<Option<Arc<Barrier>>> {
     let stages = [Stage::Prestart, Stage::CreateRuntime, Stage::CreateContainer];
-    let needed = spec.hooks().as_ref().is_some_and(|hooks| stages.iter().any(|stage| !stage.of(hooks).is_empty()));
+    let needed = hooks.is_some_and(|hooks| stages.iter().any(|stage| !stage.of(hooks).is_empty()));
     Ok(needed.then(Barrier::new).transpose()?.map(Arc::new))
 }

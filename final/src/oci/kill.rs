@@ -1,10 +1,13 @@
 //! `kill`.
 
-use super::state::{Folder, Status};
+use super::state::{Folder, Saved, Status};
 use crate::report::Refusal;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use nix::errno::Errno;
+use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::path::Path;
 
 /// Send a signal to the first process of a container.
@@ -26,13 +29,40 @@ impl Kill {
         let folder = Folder::find(root, &self.id)?;
         let saved = folder.read()?;
         match (folder.status(&saved), saved.process) {
-            (Status::Created | Status::Running | Status::Paused, Some(process)) => process.signal(signal)?,
+            (Status::Created | Status::Running | Status::Paused, Some(process)) => {
+                match process.signal(signal) {
+                    Err(error) if self.all && error.downcast_ref() == Some(&Errno::ESRCH) => {}
+                    sent => sent?,
+                }
+                if signal == SIGKILL {
+                    saved.thaw()?;
+                }
+            }
             // containerd looks for these words.
             _ if !self.all => bail!(Refusal::new(format!("container `{}` not running", self.id)).code(1)),
             _ => {}
         }
+        if self.all {
+            signal_all(&saved, signal)?;
+        }
         Ok(0)
     }
+}
+
+/// To every process of the cgroup: where the PID namespace is somebody else's they do not end with the first one.
+fn signal_all(saved: &Saved, signal: i32) -> Result<()> {
+    let Some(mut cgroup) = saved.share()? else { return Ok(()) };
+    if signal == SIGKILL {
+        // Also those that fork meanwhile.
+        return Ok(cgroup.kill()?);
+    }
+    for pid in cgroup.processes()?.into_iter().filter(|pid| saved.process.is_none_or(|first| first.host_pid != *pid)) {
+        match sys::process::pidfd_open(Pid::from_raw(pid)).and_then(|process| sys::process::pidfd_send(process, signal)) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => return Err(errno).with_context(|| format!("send signal {signal} to process {pid}")),
+        }
+    }
+    Ok(())
 }
 
 /// `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+1`.

@@ -32,7 +32,7 @@ impl Run {
             (Some(terminal), true) => Some(Console::open(terminal, true)?),
             _ => None,
         };
-        if let Err(error) = start::start(&created.folder, &created.saved, &created.spec) {
+        if let Err(error) = start::start(&created.folder, &created.saved) {
             super::create::undo(&created.folder)?;
             return Err(error);
         }
@@ -43,7 +43,7 @@ impl Run {
             None => supervise(&created.running, &signals)?,
         };
         if !self.keep {
-            remove(&created.folder, &created.saved, &created.spec)?;
+            remove(&created.folder, &created.saved)?;
         }
         exit_code(status).context("the program did not end")
     }

@@ -1,5 +1,6 @@
 //! A container's folder below `--root`: its state, and the copy of its configuration.
 
+use crate::cgroup;
 use crate::report::Refusal;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use nix::errno::Errno;
 use nix::libc::SIGKILL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Hooks, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use step05_cgroups::Cgroup;
 
 /// The version of the specification that we implement.
 pub(super) const SPECIFICATION: &str = "1.3.0";
@@ -31,6 +33,10 @@ pub(super) struct Saved {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) created: Timestamp,
     pub(super) owner: String,
+    /// Its cgroup, from the root of the trees.
+    pub(super) cgroup: Option<PathBuf>,
+    /// What later commands need of the configuration: to read all of it again would cost more than they do.
+    pub(super) hooks: Option<Hooks>,
     /// The first process; none while the container is being created.
     pub(super) process: Option<Process>,
 }
@@ -112,10 +118,15 @@ impl Folder {
     }
 
     /// The configuration that the container was created with, whatever has become of the bundle.
-    pub(super) fn spec(&self) -> Result<Spec> {
+    pub(super) fn spec(&self, saved: &Saved) -> Result<Spec> {
         let path = self.configuration();
         let text = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("parse `{}`", path.display()))
+        let mut spec: Spec =
+            serde_json::from_slice(&text).with_context(|| format!("parse `{}`", path.display()))?;
+        let mut linux = spec.linux().clone().unwrap_or_default();
+        linux.set_cgroups_path(saved.cgroup.clone());
+        spec.set_linux(Some(linux));
+        Ok(spec)
     }
 
     /// Writes the state as a whole.
@@ -176,6 +187,18 @@ impl Folder {
     }
 }
 
+impl Saved {
+    /// Its cgroup, where it has one.
+    pub(super) fn share(&self) -> Result<Option<Cgroup>> {
+        self.cgroup.as_deref().map_or(Ok(None), cgroup::open_at)
+    }
+
+    /// Lets its processes go on: who is frozen does not take a signal.
+    pub(super) fn thaw(&self) -> Result<()> {
+        Ok(self.share()?.map_or(Ok(()), |cgroup| cgroup.thaw())?)
+    }
+}
+
 impl Process {
     /// The process `pid`, which is there.
     pub(super) fn of(pid: Pid) -> Result<Self> {
@@ -190,7 +213,7 @@ impl Process {
     }
 
     /// Kills it, and waits until it is dead: a killed process still holds its cgroup for a moment.
-    pub(super) fn end(self) -> Result<()> {
+    pub(super) fn end(self, saved: &Saved) -> Result<()> {
         let process = match sys::process::pidfd_open(Pid::from_raw(self.host_pid)) {
             Err(Errno::ESRCH) => return Ok(()),
             process => process.context("find the first process")?,
@@ -199,6 +222,7 @@ impl Process {
             Err(error) if error.downcast_ref() == Some(&Errno::ESRCH) => return Ok(()),
             sent => sent?,
         }
+        saved.thaw()?;
         let mut dead = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
         let ended = poll(&mut dead, PollTimeout::try_from(Duration::from_secs(10)).unwrap_or(PollTimeout::MAX))?;
         ensure!(ended > 0, Refusal::new(format!("process {} does not end", self.host_pid)).code(1));
@@ -224,8 +248,9 @@ fn is_zombie(pid: Pid) -> bool {
     matches!(state, None | Some('Z' | 'X'))
 }
 
-fn is_frozen(_saved: &Saved) -> bool {
-    false
+fn is_frozen(saved: &Saved) -> bool {
+    // Where the cgroups cannot be read, nobody has frozen it by us.
+    saved.share().ok().flatten().is_some_and(|cgroup| cgroup.is_frozen().unwrap_or(false))
 }
 
 /// runc's rule: these become names of directories and of cgroups.

@@ -19,7 +19,7 @@ use step06_capabilities::User;
 
 pub use resources::{from_limits, to_limits};
 pub use security::{Device, SECCOMP, Seccomp, Security};
-pub(crate) use security::{capabilities, with_default_devices};
+pub(crate) use security::{capabilities, in_oci_words, with_default_devices};
 
 /// What the command line says about the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -92,7 +92,7 @@ impl Security {
 
     /// The five sets of `user`, in OCI's words.
     pub(super) fn sets(&self, user: &User) -> Result<LinuxCapabilities> {
-        Ok(sets(Sets::of_user(self.capabilities()?, user.uid))?)
+        Ok(in_oci_words(Sets::of_user(self.capabilities()?, user.uid))?)
     }
 
     /// What is hidden and what can only be read.
@@ -228,7 +228,8 @@ fn device_rule(rule: &DeviceRule) -> Result<LinuxDeviceCgroup> {
     Ok(built.build()?)
 }
 
-fn sets(sets: Sets) -> Result<LinuxCapabilities, oci_spec::OciSpecError> {
+/// The five sets in OCI's words.
+pub(crate) fn in_oci_words(sets: Sets) -> Result<LinuxCapabilities, oci_spec::OciSpecError> {
     let Sets { bounding, permitted, effective, inheritable, ambient } = sets;
     LinuxCapabilitiesBuilder::default()
         .bounding(words(bounding))

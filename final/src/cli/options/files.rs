@@ -106,7 +106,7 @@ mod tests {
         let bind = mount("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave").unwrap();
         assert_eq!(
             (bind.fs_type.as_str(), bind.options),
-            ("bind", ["rbind", "ro", "rslave"].map(str::to_owned).to_vec())
+            ("bind", ["rbind", "rro", "rslave"].map(str::to_owned).to_vec())
         );
         let tmpfs = mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap();
         assert!(tmpfs.fs_type == "tmpfs" && tmpfs.options.contains(&"size=1m".to_owned()));
