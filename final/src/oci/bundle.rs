@@ -48,6 +48,14 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &[u8], file: &Path) ->
     let mut parser = serde_json::Deserializer::from_slice(text);
     let parsed = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
         let field = error.path().to_string();
+        // What is missing is named by the message alone.
+        let words = error.inner().to_string();
+        let missing = words.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let field = match missing {
+            Some(name) if field == "." => name.to_owned(),
+            Some(name) => format!("{field}.{name}"),
+            None => field,
+        };
         let what =
             if field == "." { format!("`{}`", file.display()) } else { format!("`{}`: {field}", file.display()) };
         Refusal::new(format!("{what}: {}", error.inner())).code(1)

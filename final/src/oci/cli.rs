@@ -35,7 +35,7 @@ struct Oci {
     #[arg(long, value_name = "NAME", global = true, default_value = "cgroupfs")]
     cgroup_manager: Manager,
     /// Accepted: whether we are root is seen, not told.
-    #[arg(long, value_name = "BOOL", global = true, hide = true, num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "BOOL", hide = true, num_args = 0..=1, require_equals = true)]
     rootless: Option<Option<String>>,
     /// Print the version, ours and the specification's.
     #[arg(short, long)]

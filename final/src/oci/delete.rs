@@ -1,6 +1,6 @@
 //! `delete`.
 
-use super::hooks::{Stage, run_hooks};
+use super::hooks::{Stage, run_hooks_and_complain};
 use super::state::{Folder, Saved, Status};
 use crate::cgroup;
 use crate::report::Refusal;
@@ -52,9 +52,6 @@ pub(super) fn remove(folder: &Folder, saved: &Saved) -> Result<()> {
     saved.cgroup.as_deref().map_or(Ok(()), cgroup::end)?;
     let (state, nobody) = (folder.document(saved), Pid::from_raw(0));
     folder.remove()?;
-    // A hook that fails here is a complaint: the container is gone.
-    if let Err(error) = run_hooks(saved.hooks.as_ref(), Stage::Poststop, &state, nobody) {
-        eprint!("{}", crate::report::text(&error));
-    }
+    run_hooks_and_complain(saved.hooks.as_ref(), Stage::Poststop, &state, nobody);
     Ok(())
 }

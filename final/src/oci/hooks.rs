@@ -79,6 +79,18 @@ pub(super) fn run_hooks(hooks: Option<&Hooks>, stage: Stage, state: &Value, pid:
     Ok(())
 }
 
+/// The same for hooks that come too late to stop anything: each runs, and a failure is a complaint.
+pub(super) fn run_hooks_and_complain(hooks: Option<&Hooks>, stage: Stage, state: &Value, pid: Pid) {
+    for (index, hook) in hooks.map_or(&[][..], |hooks| stage.of(hooks)).iter().enumerate() {
+        let inside = stage.is_inside().then_some(pid);
+        if let Err(error) = run_hook(hook, state, inside) {
+            let field = format!("hooks.{}[{index}]", stage.name());
+            let error = error.context(wrong(&field, format!("`{}`", hook.path().display())));
+            eprint!("{}", crate::report::text(&error));
+        }
+    }
+}
+
 fn run_hook(hook: &Hook, state: &Value, inside: Option<Pid>) -> Result<()> {
     let path = hook.path().to_str().context("the path is not UTF-8")?.to_owned();
     let mut command = hook.args().clone().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `start`.
 
 use super::gate;
-use super::hooks::{Stage, run_hooks};
+use super::hooks::{Stage, run_hooks, run_hooks_and_complain};
 use super::state::{Folder, Saved, Status};
 use crate::report::Refusal;
 use anyhow::{Context, Result, ensure};
@@ -15,9 +15,6 @@ pub(super) fn start(folder: &Folder, saved: &Saved) -> Result<()> {
     let pid = Pid::from_raw(saved.process.context("no process")?.host_pid);
     run_hooks(saved.hooks.as_ref(), Stage::StartContainer, &folder.document(saved), pid)?;
     gate::open_wide(&folder.gate(), &folder.id)?;
-    // A hook that fails here is a complaint, and the program runs on.
-    if let Err(error) = run_hooks(saved.hooks.as_ref(), Stage::Poststart, &folder.document(saved), pid) {
-        eprint!("{}", crate::report::text(&error));
-    }
+    run_hooks_and_complain(saved.hooks.as_ref(), Stage::Poststart, &folder.document(saved), pid);
     Ok(())
 }
