@@ -138,6 +138,8 @@ impl Device {
             Err(Errno::EEXIST) if is_device(folder.as_fd(), name, kind, device) == Ok(true) => {
                 fchmodat(&folder, name, mode, FchmodatFlags::FollowSymlink)
             }
+            // The host's /dev/ptmx among them: here it is a link to the container's own.
+            Err(Errno::EEXIST) => return Ok(()),
             made => made,
         }
         .whilst("make the device", place.path())?;

@@ -105,11 +105,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match oci.run() {
         Ok(code) => code.into(),
         Err(error) => {
-            log.error(&error);
+            log.error(&in_callers_words(error));
             // Of a process that did not come to be there is no exit code; runc's callers know this one.
             if matches!(oci.command, Some(Command::Exec(_))) { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Docker, Podman and containerd look for these words, which are Go's, to tell 127 from 126 and from other failures.
+fn in_callers_words(error: anyhow::Error) -> anyhow::Error {
+    use step01_chroot::Error::{NoInterpreter, NotFound};
+    let words = match error.downcast_ref() {
+        Some(NotFound(name)) if !name.contains('/') => format!("exec: \"{name}\": executable file not found in $PATH"),
+        Some(NotFound(path) | NoInterpreter(path)) => format!("exec: \"{path}\": no such file or directory"),
+        _ => return error,
+    };
+    error.context(Refusal::new(words).code(1))
 }
 
 impl Oci {
