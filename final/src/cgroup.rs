@@ -216,7 +216,8 @@ fn bound(mount: &Mount, cgroup: Option<&Cgroup>, trees: Vec<(Version, Vec<&'stat
         source: source.to_owned(),
         options: [&["bind".to_owned()], &mount.options[..]].concat(),
     };
-    let (v1, v2): (Vec<_>, Vec<_>) = trees.into_iter().zip(paths).partition(|((version, _), _)| *version == Version::V1);
+    let (v1, v2): (Vec<_>, Vec<_>) =
+        trees.into_iter().zip(paths).partition(|((version, _), _)| *version == Version::V1);
     if v1.is_empty() {
         return v2.first().map(|(_, path)| bind(path, mount.destination.clone())).into_iter().collect();
     }

@@ -6,7 +6,9 @@
 use crate::cgroup;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
-use crate::launch::{Attributes, Console, own_stdio, capabilities_of_exec, limits, oom_score, privileges_of_exec, user_of};
+use crate::launch::{
+    Attributes, Console, capabilities_of_exec, limits, oom_score, own_stdio, privileges_of_exec, user_of,
+};
 use crate::lifecycle::not_running;
 use crate::report::Refusal;
 use crate::rootless::join;

@@ -83,8 +83,13 @@ impl Caller<'_> {
 
     /// The same at a terminal.
     fn at_a_terminal(&self, arguments: &[&str]) -> String {
-        let quoted: Vec<String> =
-            self.words.iter().map(String::as_str).chain(arguments.iter().copied()).map(|word| format!("'{word}'")).collect();
+        let quoted: Vec<String> = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .chain(arguments.iter().copied())
+            .map(|word| format!("'{word}'"))
+            .collect();
         let mut script = self.host.command("script");
         script.args(["-qec", &quoted.join(" "), "/dev/null"]);
         self.host.run(&mut script).ok()
@@ -115,7 +120,8 @@ fn done(daemon: Option<Daemon>, folders: &[&str]) -> ! {
 
 fn podman(host: &Host) -> Caller<'_> {
     let folder = |name| path(host, name);
-    let mut all = words(&["podman", "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+    let mut all =
+        words(&["podman", "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
     all.extend(["--root".into(), folder("podman"), "--runroot".into(), folder("podman-run")]);
     all.extend(["--tmpdir".into(), folder("podman-tmp"), "--runtime".into(), runtime(host)]);
     let podman = Caller { host, words: all };
@@ -135,7 +141,11 @@ fn podman_runs_executes_and_stops(host: &Host) {
     assert_eq!(podman.call(&run(&parent, &none, &["sh", "-c", "exit 42"])).code, 42);
     assert_eq!(podman.call(&run(&parent, &none, &["nosuch"])).code, 127);
     assert_eq!(podman.call(&run(&parent, &none, &["/etc/passwd"])).code, 126);
-    let shown = podman.at_a_terminal(&run(&parent, &["--rm", "-it", "--network", "none"], &["sh", "-c", "test -t 0 && echo yes"]));
+    let shown = podman.at_a_terminal(&run(
+        &parent,
+        &["--rm", "-it", "--network", "none"],
+        &["sh", "-c", "test -t 0 && echo yes"],
+    ));
     assert!(shown.contains("yes"), "{shown}");
     let volume = format!("{}:/v:ro", host.folder("volume").display());
     let options = ["-d", "--name", "one", "--network", "none", "--memory", "64m", "-v", &volume];
@@ -160,10 +170,15 @@ fn podman_publishes_ports_and_has_pods(host: &Host) {
     assert!(host.run(host.command("ip").args(["link", "set", "lo", "up"])).code == 0);
     podman.ok(&run(&parent, &["-d", "--name", "web", "-p", "8088:80"], &["httpd", "-f", "-p", "80", "-h", "/etc"]));
     let fetch = Caller { host, words: words(&["busybox", "wget"]) };
-    fetch.wait_for("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false", &["-qO-", "http://127.0.0.1:8088/passwd"]);
+    fetch.wait_for(
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false",
+        &["-qO-", "http://127.0.0.1:8088/passwd"],
+    );
     podman.ok(&["rm", "-f", "-t", "0", "web"]);
     let infra = ["--infra-image", "box", "--infra-command", "sleep 1000"];
-    podman.ok(&[&["pod", "create", "--name", "pod", "--network", "none", "--cgroup-parent", &parent], &infra[..]].concat());
+    podman
+        .ok(&[&["pod", "create", "--name", "pod", "--network", "none", "--cgroup-parent", &parent], &infra[..]]
+            .concat());
     let member = |options: &[&'static str], program: &[&'static str]| {
         podman.ok(&[&["run", "--pod", "pod"], options, &ULIMITS, &["box"], program].concat())
     };
@@ -210,7 +225,8 @@ fn containerd_runs_executes_pauses_and_kills(host: &Host) {
     assert_eq!(run(&["--rm"], &["one", "echo", "hello"]).ok(), "hello\n");
     let missing = run(&["--rm"], &["two", "nosuch"]);
     assert!(missing.stderr.contains("executable file not found in $PATH"), "{}", missing.stderr);
-    let at_terminal = ctr_run(&runtime, &cgroup, &["--rm", "-t"], &[root, "three", "sh", "-c", "test -t 0 && echo yes"]);
+    let at_terminal =
+        ctr_run(&runtime, &cgroup, &["--rm", "-t"], &[root, "three", "sh", "-c", "test -t 0 && echo yes"]);
     assert!(ctr.at_a_terminal(&at_terminal).contains("yes"));
     run(&["-d"], &["four", "sleep", "1000"]).ok();
     assert_eq!(ctr.call(&["task", "exec", "--exec-id", "e", "four", "sh", "-c", "exit 3"]).code, 3);
@@ -225,7 +241,10 @@ fn containerd_runs_executes_pauses_and_kills(host: &Host) {
     }
     ctr.ok(&["task", "delete", "four"]);
     ctr.ok(&["container", "delete", "four"]);
-    done(Some(daemon), &["/run/containerd/runc/default", &path(host, "cd-state/io.containerd.runtime.v2.task/default")]);
+    done(
+        Some(daemon),
+        &["/run/containerd/runc/default", &path(host, "cd-state/io.containerd.runtime.v2.task/default")],
+    );
 }
 
 fn containerd_runs_fifty_in_a_row(host: &Host) {
@@ -237,7 +256,10 @@ fn containerd_runs_fifty_in_a_row(host: &Host) {
     }
     assert_eq!(ctr.ok(&["task", "ls", "-q"]), "");
     assert_eq!(ctr.ok(&["container", "ls", "-q"]), "");
-    done(Some(daemon), &["/run/containerd/runc/default", &path(host, "cd-state/io.containerd.runtime.v2.task/default")]);
+    done(
+        Some(daemon),
+        &["/run/containerd/runc/default", &path(host, "cd-state/io.containerd.runtime.v2.task/default")],
+    );
 }
 
 // ---- Docker --------------------------------------------------------------------------------------------------------
@@ -284,7 +306,8 @@ fn docker_runs_executes_and_stops(host: &Host) {
 fn docker_builds_and_restarts(host: &Host) {
     let (docker, daemon) = docker(host);
     let folder = host.folder("build");
-    let text = "FROM box\nRUN echo built > /made\nUSER 1000\nWORKDIR /new/folder\nRUN test $(id -u) = 1000\nCMD cat /made\n";
+    let text =
+        "FROM box\nRUN echo built > /made\nUSER 1000\nWORKDIR /new/folder\nRUN test $(id -u) = 1000\nCMD cat /made\n";
     fs::write(folder.join("Dockerfile"), text).unwrap();
     docker.ok(&["build", "-t", "made", folder.to_str().unwrap()]);
     assert_eq!(docker.ok(&["run", "--rm", "made"]), "built");

@@ -6,9 +6,9 @@
 use crate::mount_point::MountPoint;
 use crate::mounts::{Action, Bind, DEVICES, Device, DeviceFile, Mounts, Step};
 use crate::options::Attributes;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::errno::Errno;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, makedev, mknodat, umask};
 use nix::unistd::{Gid, Uid, chdir, fchdir, fchownat, symlinkat};
 use std::ffi::CStr;

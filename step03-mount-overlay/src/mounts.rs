@@ -1,8 +1,8 @@
 //! What is mounted inside, in order. Host half: everything is looked up and laid out here.
 
 use crate::Error;
-use crate::mount_point::MountPoint;
 use crate::copy_up::copy_up;
+use crate::mount_point::MountPoint;
 use crate::options::{Attributes, Options, Reach};
 use crate::overlay::c_string;
 use crate::terminal::Terminal;

@@ -105,10 +105,7 @@ impl Privileges {
     /// As [`Privileges::enter`].
     #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
     #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    pub fn confine_and<'p>(
-        &'p self,
-        load: impl Fn(&'p Filter) -> Result<(), Failure<'p>>,
-    ) -> Result<(), Failure<'p>> {
+    pub fn confine_and<'p>(&'p self, load: impl Fn(&'p Filter) -> Result<(), Failure<'p>>) -> Result<(), Failure<'p>> {
         let load_filter = || self.filter.as_ref().map_or(Ok(()), &load);
         if self.no_new_privs {
             self.sets.enter()?;

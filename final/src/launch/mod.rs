@@ -23,13 +23,13 @@ use step03_mount_overlay::Root;
 use step05_cgroups::Cgroup;
 use sys::Failure;
 
+pub(crate) use attributes::Attributes;
 pub(crate) use child::own_stdio;
 pub use console::Console;
 pub(crate) use console::set_console_size;
 pub(crate) use gate::{Barrier, Handover};
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
-pub(crate) use attributes::Attributes;
 pub(crate) use privileges::{capabilities_of_exec, limits, oom_score, privileges_of_exec};
 
 /// What is launched, besides the specification.
@@ -176,7 +176,6 @@ pub(crate) fn start(
         dies_with_parent: prepared.dies_with_parent,
         executes_later: prepared.program.gate.is_some(),
         extra_descriptors: launch.extra_descriptors,
-        ..CloneSpec::default()
     };
     let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
     let (mut told, mut host_pid) = (Ok(()), None);

@@ -194,7 +194,8 @@ fn terminal(mounts: &[Mount], spec: &Spec) -> Result<Terminal> {
     let devpts = mounts.iter().find(|mount| mount.fs_type == "devpts");
     let devpts = devpts.context("a terminal needs a devpts among the mounts")?;
     let linux = spec.linux().as_ref();
-    let (uids, gids) = (linux.and_then(|linux| linux.uid_mappings().as_ref()), linux.and_then(|linux| linux.gid_mappings().as_ref()));
+    let (uids, gids) =
+        (linux.and_then(|linux| linux.uid_mappings().as_ref()), linux.and_then(|linux| linux.gid_mappings().as_ref()));
     if uids.is_none_or(Vec::is_empty) {
         return Ok(Terminal::create(&devpts.options)?);
     }
@@ -220,9 +221,7 @@ fn outside(mappings: Option<&Vec<LinuxIdMapping>>, number: u32) -> u32 {
 
 /// Who exists in a user namespace of the container's own.
 fn user_map(spec: &Spec) -> Result<Option<UserMap>> {
-    let is_new = |namespace: &LinuxNamespace| {
-        namespace.typ() == LinuxNamespaceType::User && namespace.path().is_none()
-    };
+    let is_new = |namespace: &LinuxNamespace| namespace.typ() == LinuxNamespaceType::User && namespace.path().is_none();
     if !all_namespaces(spec).any(is_new) {
         return Ok(None);
     }
@@ -244,7 +243,8 @@ fn mapped_mounts(spec: &Spec, of_container: Option<&UserMap>) -> Result<Vec<Mapp
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let asked = mount.options().iter().flatten().any(|option| option == "idmap" || option == "ridmap");
         let own = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
-        let map = if own { Some(given(mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref())) } else { None };
+        let map =
+            if own { Some(given(mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref())) } else { None };
         let Some(map) = map.as_ref().or(of_container.filter(|_| asked)) else {
             anyhow::ensure!(!asked, "mounts[{index}].uidMappings: `idmap` needs mappings, or a user namespace");
             continue;

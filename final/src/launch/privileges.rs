@@ -65,9 +65,7 @@ fn sets(process: &Process) -> Result<Sets> {
 fn filter(spec: &Spec, ceiling: Capabilities) -> Result<Option<Filter>> {
     if let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         // The OCI form is the plain part of docker's. Who listens is no part of the filter.
-        let mut plain = profile.clone();
-        plain.set_listener_path(None);
-        let profile = Profile::parse(&serde_json::to_string(&plain)?)?;
+        let profile = Profile::of_oci(profile)?;
         return Ok(Some(Filter::compile(&profile, ceiling)?));
     }
     match spec.annotations().as_ref().and_then(|all| all.get(SECCOMP)).map(String::as_str) {

@@ -159,7 +159,9 @@ fn check_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
     }
     let joins_users = |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::User && one.path().is_some();
     if let Some(index) = namespaces.iter().position(joins_users) {
-        return Err(wrong(&format!("linux.namespaces[{index}].path"), "to join a user namespace is not supported").into());
+        return Err(
+            wrong(&format!("linux.namespaces[{index}].path"), "to join a user namespace is not supported").into()
+        );
     }
     let offsets = linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty());
     ensure!(!offsets || is_new(LinuxNamespaceType::Time), wrong("linux.timeOffsets", "needs a new time namespace"));
@@ -207,7 +209,10 @@ fn check_linux(linux: &Linux) -> Result<()> {
         let none = |list: &Option<Vec<_>>| list.as_ref().is_none_or(Vec::is_empty);
         let block_io = resources.block_io().clone().unwrap_or_default();
         ensure!(none(block_io.weight_device()), unsupported("linux.resources.blockIO.weightDevice"));
-        ensure!(block_io.leaf_weight().is_none_or(|weight| weight == 0), unsupported("linux.resources.blockIO.leafWeight"));
+        ensure!(
+            block_io.leaf_weight().is_none_or(|weight| weight == 0),
+            unsupported("linux.resources.blockIO.leafWeight")
+        );
         ensure!(
             resources.hugepage_limits().as_ref().is_none_or(Vec::is_empty),
             unsupported("linux.resources.hugepageLimits")
@@ -265,7 +270,8 @@ mod tests {
 
     #[test]
     fn every_complaint_names_the_field() {
-        let cases: [(&str, fn(&mut Value)); 12] = [
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 12] = [
             ("ociVersion", |it| it["ociVersion"] = json!("2.0.0")),
             ("process.cwd", |it| it["process"]["cwd"] = json!("here")),
             ("process.args", |it| it["process"]["args"] = json!([])),

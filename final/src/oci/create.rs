@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process as SpecProcess, Spec};
+use serde_json::json;
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsFd;
-use serde_json::json;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use step02_pid_ns::Running;
@@ -284,7 +284,9 @@ fn name_the_field_of(error: anyhow::Error, spec: &Spec) -> anyhow::Error {
 }
 
 fn field_of_privilege(error: &step06_capabilities::Error) -> Option<&'static str> {
-    use step06_capabilities::Error::{Capability, NotInKernel, NotNamespaced, OomScore, Profile, SharedNamespace, Sysctl, TooLarge};
+    use step06_capabilities::Error::{
+        Capability, NotInKernel, NotNamespaced, OomScore, Profile, SharedNamespace, Sysctl, TooLarge,
+    };
     Some(match error {
         Sysctl(_) | NotNamespaced(_) | SharedNamespace { .. } => "linux.sysctl",
         Capability { .. } | NotInKernel(_) => "process.capabilities",
@@ -303,17 +305,21 @@ fn field_of_child(error: &step02_pid_ns::Error, spec: &Spec) -> Option<String> {
             return Some("process.cwd".to_owned());
         }
         "make a keyring" => return None,
-        "write the setting" | "set" if on.starts_with("/proc/self/oom") => return Some("process.oomScoreAdj".to_owned()),
+        "write the setting" | "set" if on.starts_with("/proc/self/oom") => {
+            return Some("process.oomScoreAdj".to_owned());
+        }
         _ => {}
     }
     if spec.process().as_ref().is_some_and(|process| Path::new(on) == process.cwd()) {
         return Some("process.cwd".to_owned());
     }
-    mount_of(spec, Path::new(on)).or_else(|| {
-        let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
-        let index = devices.into_iter().flatten().position(|device| device.path() == Path::new(on));
-        index.map(|index| format!("linux.devices[{index}]"))
-    }).or_else(|| option_of(spec, on).filter(|_| doing == "set the mount option"))
+    mount_of(spec, Path::new(on))
+        .or_else(|| {
+            let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+            let index = devices.into_iter().flatten().position(|device| device.path() == Path::new(on));
+            index.map(|index| format!("linux.devices[{index}]"))
+        })
+        .or_else(|| option_of(spec, on).filter(|_| doing == "set the mount option"))
 }
 
 fn field_of_mount(error: &step03_mount_overlay::Error, spec: &Spec) -> Option<String> {
@@ -330,7 +336,8 @@ fn mount_of(spec: &Spec, path: &Path) -> Option<String> {
     let mounts = || spec.mounts().iter().flatten();
     let by_source = mounts().position(|mount| mount.source().as_deref() == Some(path) && is_bind(mount));
     // The last one: whoever failed came after those that did not.
-    let by_place = || mounts().enumerate().filter(|(_, mount)| mount.destination() == path).map(|(index, _)| index).last();
+    let by_place =
+        || mounts().enumerate().filter(|(_, mount)| mount.destination() == path).map(|(index, _)| index).last();
     match by_source {
         Some(index) => Some(format!("mounts[{index}].source")),
         None => by_place().map(|index| format!("mounts[{index}]")),
@@ -347,10 +354,19 @@ fn option_of(spec: &Spec, word: &str) -> Option<String> {
 
 /// The field of the limit that an error of step 5 is about.
 fn field_of_limit(error: &step05_cgroups::Error) -> Option<&'static str> {
-    use step05_cgroups::Error::{InternalProcesses, Limit, NoController, NoFile, NotDelegated, NotGiven, OtherVersion, ReadOnly, Occupied, Name, Set};
+    use step05_cgroups::Error::{
+        InternalProcesses, Limit, Name, NoController, NoFile, NotDelegated, NotGiven, Occupied, OtherVersion, ReadOnly,
+        Set,
+    };
     Some(match error {
-        NoController { flag, .. } | NotGiven { flag, .. } | NotDelegated { flag, .. } | ReadOnly { flag, .. }
-        | InternalProcesses { flag, .. } | NoFile { flag, .. } | Limit { flag, .. } | OtherVersion { flag } => match *flag {
+        NoController { flag, .. }
+        | NotGiven { flag, .. }
+        | NotDelegated { flag, .. }
+        | ReadOnly { flag, .. }
+        | InternalProcesses { flag, .. }
+        | NoFile { flag, .. }
+        | Limit { flag, .. }
+        | OtherVersion { flag } => match *flag {
             "--memory" => "linux.resources.memory.limit",
             "--memory-swap" => "linux.resources.memory.swap",
             "--memory-reservation" => "linux.resources.memory.reservation",

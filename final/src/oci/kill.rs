@@ -57,7 +57,8 @@ fn signal_all(saved: &Saved, signal: i32) -> Result<()> {
         return Ok(cgroup.kill()?);
     }
     for pid in cgroup.processes()?.into_iter().filter(|pid| saved.process.is_none_or(|first| first.host_pid != *pid)) {
-        match sys::process::pidfd_open(Pid::from_raw(pid)).and_then(|process| sys::process::pidfd_send(process, signal)) {
+        match sys::process::pidfd_open(Pid::from_raw(pid)).and_then(|process| sys::process::pidfd_send(process, signal))
+        {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => return Err(errno).with_context(|| format!("send signal {signal} to process {pid}")),
         }

@@ -67,9 +67,7 @@ fn of_types(types: &[&str]) -> Value {
 }
 
 fn mounts() -> Value {
-    let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| {
-        json!({ "destination": destination, "type": kind, "source": source, "options": options })
-    };
+    let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": source, "options": options });
     let closed = ["nosuid", "noexec", "nodev"];
     let with = |more: &[&'static str]| [&closed[..], more].concat();
     json!([

@@ -121,8 +121,7 @@ impl Folder {
     pub(super) fn spec(&self, saved: &Saved) -> Result<Spec> {
         let path = self.configuration();
         let text = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
-        let mut spec: Spec =
-            serde_json::from_slice(&text).with_context(|| format!("parse `{}`", path.display()))?;
+        let mut spec: Spec = serde_json::from_slice(&text).with_context(|| format!("parse `{}`", path.display()))?;
         let mut linux = spec.linux().clone().unwrap_or_default();
         linux.set_cgroups_path(saved.cgroup.clone());
         spec.set_linux(Some(linux));

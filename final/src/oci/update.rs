@@ -80,7 +80,8 @@ pub(super) struct Update {
 
 impl Update {
     pub(super) fn run(&self, root: &Path) -> Result<u8> {
-        let unsupported = || Refusal::new("Intel RDT (`--l3-cache-schema`, `--mem-bw-schema`) is not supported").code(1);
+        let unsupported =
+            || Refusal::new("Intel RDT (`--l3-cache-schema`, `--mem-bw-schema`) is not supported").code(1);
         ensure!(self.l3_cache_schema.is_none() && self.mem_bw_schema.is_none(), unsupported());
         let folder = Folder::find(root, &self.id)?;
         let saved = folder.read()?;
@@ -108,7 +109,11 @@ impl Update {
 
     fn options(&self) -> Value {
         let given = |fields: &[(&str, Value)]| -> Map<String, Value> {
-            fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+            fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect()
         };
         let memory = given(&[
             ("limit", json!(self.memory)),

@@ -5,9 +5,7 @@ use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemoryBuilder, LinuxPids,
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice, LinuxThrottleDeviceBuilder,
 };
-use step05_cgroups::{
-    Access, Bytes, Controller, Cpus, DeviceKind, DeviceRate, DeviceRule, Limits, Maximum, RawFile,
-};
+use step05_cgroups::{Access, Bytes, Controller, Cpus, DeviceKind, DeviceRate, DeviceRule, Limits, Maximum, RawFile};
 
 /// What docker's words come to.
 ///
