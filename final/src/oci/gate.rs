@@ -7,10 +7,11 @@ use crate::report::Refusal;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, write};
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Makes the gate, closed, and the child's end of it.
@@ -33,6 +34,18 @@ pub(super) fn open_wide(path: &Path, id: &str) -> Result<()> {
         Err(Errno::ENXIO) => bail!(not_created().help("its process has ended")),
         writer => writer.context("open the gate")?,
     };
-    write(writer, b"1").context("open the gate")?;
-    fs::remove_file(&opened).context("take the gate away")
+    write(&writer, b"1").context("open the gate")?;
+    fs::remove_file(&opened).context("take the gate away")?;
+    wait_for_execve(&writer);
+    Ok(())
+}
+
+/// Until nobody reads the gate any more: the reader's descriptor is closed by execve, or by the end of the process. Who asks right after
+/// `start` what the process is, is told the program.
+fn wait_for_execve(writer: &OwnedFd) {
+    // One that is frozen goes on when it may; its starter does not wait for that.
+    const AT_MOST_MS: u16 = 5000;
+    // POLLERR comes unasked.
+    let mut gate = [PollFd::new(writer.as_fd(), PollFlags::empty())];
+    while poll(&mut gate, AT_MOST_MS) == Err(Errno::EINTR) {}
 }
