@@ -25,11 +25,22 @@ pub fn path(parent: Option<&str>, id: &str) -> PathBuf {
     Path::new("/").join(parent.unwrap_or(DEFAULT_PARENT).trim_matches('/')).join(id)
 }
 
+/// Where the specification wants the cgroup.
+pub(crate) fn wanted(spec: &Spec) -> Option<&Path> {
+    spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref())
+}
+
 /// Parent and name; `None` for a container without a cgroup.
 fn place(spec: &Spec) -> Result<Option<(&str, &str)>> {
-    let Some(path) = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()) else { return Ok(None) };
+    wanted(spec).map(parent_and_name).transpose()
+}
+
+fn parent_and_name(path: &Path) -> Result<(&str, &str)> {
     let path = path.to_str().context("the path of the cgroup")?;
-    path.rsplit_once('/').map(Some).with_context(|| format!("`{path}` is no path of a cgroup below another"))
+    match path.rsplit_once('/') {
+        Some(("", name)) => Ok(("/", name)),
+        place => place.with_context(|| format!("`{path}` is no path of a cgroup below another")),
+    }
 }
 
 /// Leaves word in `folder`, what lives of the container, where its cgroup will be. Before it is made.
@@ -46,15 +57,16 @@ pub fn remember(folder: &Path, spec: &Spec) -> Result<()> {
     }
 }
 
-/// Makes the cgroup that the specification asks for, with its limits. Host half.
+/// Makes the cgroup that the specification asks for, with its limits. With `adopt` one that is there already and empty is taken as it
+/// is: a caller of the runtime has made it. Host half.
 ///
 /// # Errors
 /// A limit that cannot be had.
-pub fn create(spec: &Spec, privilege: Privilege) -> Result<Option<Cgroup>> {
+pub fn create(spec: &Spec, privilege: Privilege, adopt: bool) -> Result<Option<Cgroup>> {
     let Some((parent, id)) = place(spec)? else { return Ok(None) };
     let limits = limits(spec, privilege)?;
     let parent = Parent::new(Hierarchy::find()?, Some(parent))?;
-    match make(&parent, id, &limits) {
+    match if adopt { Cgroup::create_or_adopt(&parent, id, &limits) } else { make(&parent, id, &limits) } {
         Ok(cgroup) => Ok(Some(cgroup)),
         Err(error) if only_devices(&limits) && is_not_ours(&error) => {
             let refusal = Refusal::new("a container without its list of devices could open every disk of this machine");
@@ -101,12 +113,30 @@ fn is_not_ours(error: &Error) -> bool {
 /// # Errors
 /// When what is mounted cannot be found out.
 pub fn open(spec: &Spec) -> Result<Option<Cgroup>> {
-    let Some((parent, id)) = place(spec)? else { return Ok(None) };
+    wanted(spec).map_or(Ok(None), open_at)
+}
+
+/// The same by its path.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_at(path: &Path) -> Result<Option<Cgroup>> {
+    let (parent, id) = parent_and_name(path)?;
     match Cgroup::open(&Parent::new(Hierarchy::find()?, Some(parent))?, id) {
         Ok(cgroup) => Ok(Some(cgroup)),
         Err(Error::Gone(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends all processes of a container's cgroup, and removes it. No cgroup is no error.
+///
+/// # Errors
+/// Processes that stay in it.
+pub(crate) fn end(path: &Path) -> Result<()> {
+    let Some(mut cgroup) = open_at(path)? else { return Ok(()) };
+    cgroup.kill()?;
+    Ok(cgroup.remove()?)
 }
 
 /// Lets a container that is paused go on, so that it can end. `folder` is what lives of it.
@@ -147,8 +177,11 @@ pub fn remove(folder: &Path, id: &str) -> Result<()> {
 ///
 /// Source: OCI runtime specification, config-linux.md, "cgroup ownership" and "Default Filesystems"; cgroup_namespaces(7).
 #[must_use]
-pub fn mounts(mount: &Mount, cgroup: Option<&Cgroup>) -> Vec<Mount> {
+pub fn mounts(mount: &Mount, cgroup: Option<&Cgroup>, own_namespace: bool) -> Vec<Mount> {
     let trees = cgroup.map(Cgroup::trees).unwrap_or_default();
+    if !own_namespace {
+        return bound(mount, cgroup, trees);
+    }
     let here = |fs_type: &str, destination: PathBuf, options: Vec<String>| Mount {
         destination,
         fs_type: fs_type.to_owned(),
@@ -169,7 +202,42 @@ pub fn mounts(mount: &Mount, cgroup: Option<&Cgroup>) -> Vec<Mount> {
         all.push(here("cgroup", mount.destination.join(controllers.join(",")), [&mount.options[..], &data].concat()));
     }
     if read_only {
-        all.push(here("bind", mount.destination.clone(), ["remount", "ro"].map(str::to_owned).to_vec()));
+        all.push(read_only_again(mount));
     }
     all
+}
+
+/// The same for a container that shares the namespace of cgroups: its own folders, bound.
+fn bound(mount: &Mount, cgroup: Option<&Cgroup>, trees: Vec<(Version, Vec<&'static str>)>) -> Vec<Mount> {
+    let paths: Vec<_> = cgroup.iter().flat_map(|cgroup| cgroup.paths()).collect();
+    let bind = |source: &Path, destination: PathBuf| Mount {
+        destination,
+        fs_type: "bind".to_owned(),
+        source: source.to_owned(),
+        options: [&["bind".to_owned()], &mount.options[..]].concat(),
+    };
+    let (v1, v2): (Vec<_>, Vec<_>) =
+        trees.into_iter().zip(paths).partition(|((version, _), _)| *version == Version::V1);
+    if v1.is_empty() {
+        return v2.first().map(|(_, path)| bind(path, mount.destination.clone())).into_iter().collect();
+    }
+    let words = ["mode=755", "size=64k"].map(str::to_owned);
+    let writable = mount.options.iter().filter(|option| *option != "ro").cloned();
+    let mut all = vec![Mount {
+        fs_type: "tmpfs".to_owned(),
+        source: "cgroup".into(),
+        options: writable.chain(words).collect(),
+        ..mount.clone()
+    }];
+    all.extend(v1.into_iter().map(|((_, names), path)| bind(path, mount.destination.join(names.join(",")))));
+    if mount.options.iter().any(|option| option == "ro") {
+        all.push(read_only_again(mount));
+    }
+    all
+}
+
+/// The folder of trees, closed after all are in it.
+fn read_only_again(mount: &Mount) -> Mount {
+    let options = ["remount", "ro"].map(str::to_owned).to_vec();
+    Mount { fs_type: "bind".to_owned(), source: "cgroup".into(), destination: mount.destination.clone(), options }
 }

@@ -275,11 +275,17 @@ impl Engine {
         cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
-            overlay,
+            root: overlay,
+            root_path: None,
             network,
             init: record.init,
             interactive: record.interactive,
             privilege: self.privilege,
+            gate: None,
+            barrier: None,
+            listener: None,
+            extra_descriptors: 0,
+            new_keyring: true,
         };
         let has_monitor = monitor.is_some();
         let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);

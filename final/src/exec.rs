@@ -7,7 +7,9 @@ use crate::cgroup;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::events::Notes;
-use crate::launch::{Console, limits, oom_score, privileges_of_exec};
+use crate::launch::{
+    Attributes, Console, capabilities_of_exec, limits, oom_score, own_stdio, privileges_of_exec, user_of,
+};
 use crate::lifecycle::not_running;
 use crate::report::Refusal;
 use crate::rootless::join;
@@ -17,12 +19,12 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, chdir, geteuid, setsid};
+use nix::unistd::{Pid, Uid, chdir, geteuid, setsid};
 use oci_spec::runtime::{Process, Spec};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use step01_chroot::{Error as ProgramError, Program};
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, die_with_parent, spawn, supervise};
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, die_with_parent, spawn, supervise};
 use step05_cgroups::Cgroup;
 use step06_capabilities::{Limits, Privileges, ProcSettings, User};
 use sys::exec::Execute;
@@ -53,21 +55,122 @@ pub struct ExecRequest {
     pub detached: bool,
 }
 
-/// Everything the child half uses.
-struct Joining {
+/// A container that runs, to be joined: its first process, and its files.
+pub(crate) struct Target {
     pidfd: OwnedFd,
     namespaces: CloneFlags,
+    root: OwnedFd,
+    may_set_groups: bool,
+}
+
+impl Target {
+    /// The container whose first process is `pid` and began at `start_time`; `None` when that is gone.
+    ///
+    /// # Errors
+    /// EPERM for a container of somebody else.
+    pub(crate) fn open(pid: Pid, start_time: u64, has_many_users: bool) -> Result<Option<Self>> {
+        let Ok(pidfd) = sys::process::pidfd_open(pid) else { return Ok(None) };
+        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
+        if sys::process::start_time(pid).ok() != Some(start_time) {
+            return Ok(None);
+        }
+        let may_set_groups = if geteuid().is_root() { has_many_users } else { join(&pidfd)? };
+        match open_root(pid) {
+            Ok(root) => Ok(Some(Self { pidfd, namespaces: other_namespaces(pid), root, may_set_groups })),
+            Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+            Err(errno) => Err(errno).context("open the root of the container"),
+        }
+    }
+
+    /// The root of its files.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The master of a new terminal in its own devpts.
+    ///
+    /// # Errors
+    /// A container without a devpts.
+    pub(crate) fn open_terminal(&self) -> Result<OwnedFd> {
+        open_terminal(self.root())
+    }
+}
+
+/// A process that joins a container.
+pub(crate) struct Newcomer<'a> {
+    /// The container's.
+    pub(crate) spec: &'a Spec,
+    /// What it is, whole: nothing of the container's first process is added.
+    pub(crate) process: &'a Process,
+    /// Its terminal, where it has one.
+    pub(crate) master: Option<&'a OwnedFd>,
+    /// Whether it gets our standard input.
+    pub(crate) interactive: bool,
+    /// Whether nobody gets its output.
+    pub(crate) silent: bool,
+    /// Whether somebody stays with it: then it ends with them.
+    pub(crate) attended: bool,
+    /// How many descriptors after 0, 1 and 2 it gets too.
+    pub(crate) extra_descriptors: u32,
+    /// Whether what 0, 1 and 2 are becomes its user's.
+    pub(crate) gives_stdio: bool,
+}
+
+/// Everything the child half uses.
+struct Joining<'a> {
+    target: &'a Target,
     terminal: Option<OwnedFd>,
     no_input: Option<OwnedFd>,
-    /// Whether its output goes there too, and it runs on when we end.
-    no_output: bool,
+    /// Whether its output goes there too.
+    silent: bool,
     workdir: CString,
     /// The container's share of the machine is its share too.
     cgroup: Option<Cgroup>,
     settings: ProcSettings,
+    attributes: Attributes,
     limits: Limits,
     privileges: Privileges,
+    attended: bool,
+    /// Who gets what 0, 1 and 2 are.
+    owner_of_stdio: Option<Uid>,
     program: Program,
+}
+
+impl Newcomer<'_> {
+    /// Makes it. Children of the calling process are born in the container's PID namespace from then on.
+    ///
+    /// # Errors
+    /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
+    pub(crate) fn join(&self, target: &Target) -> Result<Running> {
+        let process = self.process;
+        let joining = Joining {
+            target,
+            terminal: self.master.map(open_peer).transpose().context("open the device of the terminal")?,
+            no_input: (!self.interactive && self.master.is_none()).then(nothing).transpose()?,
+            silent: self.silent,
+            workdir: CString::new(process.cwd().as_os_str().as_encoded_bytes()).context("the working directory")?,
+            cgroup: cgroup::open(self.spec)?,
+            settings: oom_score(process)?,
+            attributes: Attributes::of_exec(process)?,
+            limits: limits(process)?,
+            privileges: privileges_of_exec(self.spec, process, target.may_set_groups)?,
+            attended: self.attended,
+            // A new terminal belongs to whoever opened it, outside.
+            owner_of_stdio: (self.gives_stdio || self.master.is_some()).then(|| Uid::from_raw(process.user().uid())),
+            program: Program::new(
+                process.args().as_deref().unwrap_or_default(),
+                process.env().as_deref().unwrap_or_default(),
+            )?,
+        };
+        setns(&target.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
+        let clone = CloneSpec {
+            into_cgroup: joining.cgroup.as_ref().and_then(Cgroup::into_cgroup),
+            dies_with_parent: self.attended,
+            extra_descriptors: self.extra_descriptors,
+            ..CloneSpec::default()
+        };
+        spawn(&clone, || enter(&joining)).map_err(|error| explain(error, target.root()))
+    }
 }
 
 impl Engine {
@@ -82,57 +185,28 @@ impl Engine {
             let refusal = Refusal::new(format!("container `{}` is paused", request.container));
             return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
         }
-        let pid = Pid::from_raw(state.host_pid);
-        let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;
-        // Asked after the descriptor is open: from then on the number cannot become somebody else's.
-        if sys::process::start_time(pid).ok() != Some(state.start_time) {
-            return Err(not_running(&request.container));
-        }
+        let signals = ForwardedSignals::block()?;
+        let target = Target::open(Pid::from_raw(state.host_pid), state.start_time, self.privilege().has_many_users)?;
+        let target = target.ok_or_else(|| not_running(&request.container))?;
+        let process = process(request, &record.spec, target.root())?;
+        let master = request.terminal.then(|| target.open_terminal()).transpose()?;
+        let ours = master.as_ref().map(OwnedFd::try_clone).transpose().context("duplicate the terminal's master")?;
+        let console = ours.map(|master| Console::of(master, request.interactive)).transpose()?;
         let line = format!(": {}", request.command.join(" "));
         let begun = Notes::default().and(&record, &format!("exec_create{line}"), &[]);
         begun.and(&record, &format!("exec_start{line}"), &[]).write(self.dirs());
-        let code = self.join(request, &record.spec, pid, pidfd)?;
-        if !request.detached {
-            Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
-        }
-        Ok(code)
-    }
-
-    fn join(&self, request: &ExecRequest, spec: &Spec, pid: Pid, pidfd: OwnedFd) -> Result<u8> {
-        let process = spec.process().as_ref().context("the container's record has no process")?;
-        let signals = ForwardedSignals::block()?;
-        let may_set_groups = if geteuid().is_root() { self.privilege().has_many_users } else { join(&pidfd)? };
-        let root = open_root(pid).map_err(|error| match error.downcast_ref() {
-            Some(Errno::ENOENT | Errno::ESRCH) => not_running(&request.container),
-            _ => error,
-        })?;
-        let master = request.terminal.then(|| open_terminal(root.as_fd())).transpose()?;
-        let joining = Joining {
-            pidfd,
-            namespaces: other_namespaces(pid),
-            terminal: master.as_ref().map(open_peer).transpose().context("open the device of the terminal")?,
-            no_input: (!request.interactive && !request.terminal).then(nothing).transpose()?,
-            no_output: request.detached,
-            workdir: workdir(request, process)?,
-            cgroup: cgroup::open(spec)?,
-            settings: oom_score(process)?,
-            limits: limits(process)?,
-            privileges: privileges_of_exec(
-                spec,
-                process,
-                user(request, process, root.as_fd())?,
-                may_set_groups,
-                request.privileged,
-            )?,
-            program: program(request, process)?,
+        let newcomer = Newcomer {
+            spec: &record.spec,
+            process: &process,
+            master: master.as_ref(),
+            interactive: request.interactive,
+            silent: request.detached,
+            // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
+            attended: !request.detached,
+            extra_descriptors: 0,
+            gives_stdio: false,
         };
-        let console = master.map(|master| Console::of(master, request.interactive)).transpose()?;
-        // Children of this process are born in the container's PID namespace from here on.
-        setns(&joining.pidfd, CloneFlags::CLONE_NEWPID).context("enter the PID namespace of the container")?;
-        let into_cgroup = joining.cgroup.as_ref().and_then(Cgroup::into_cgroup);
-        // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
-        let clone = CloneSpec { into_cgroup, dies_with_parent: !request.detached, ..CloneSpec::default() };
-        let running = spawn(&clone, || enter(&joining)).map_err(|error| explain(error, root.as_fd()))?;
+        let running = newcomer.join(&target)?;
         if request.detached {
             return Ok(0);
         }
@@ -140,27 +214,32 @@ impl Engine {
             Some(console) => console.relay(&running, &signals)?,
             None => supervise(&running, &signals)?,
         };
-        exit_code(status).context("the program did not end")
+        let code = exit_code(status).context("the program did not end")?;
+        Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
+        Ok(code)
     }
 }
 
 /// The child half.
-fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
+fn enter<'p>(joining: &'p Joining<'_>) -> Result<&'p dyn Execute, Failure<'p>> {
     // The container's root sees this process before execve. It must not reach the engine's descriptors and its program
     // through /proc (CVE-2019-5736, CVE-2024-21626); execve makes it an ordinary process again.
     set_dumpable(false).whilst("hide from the container", c"")?;
-    // Before the namespace of cgroups is the container's: its files are opened in ours.
+    // Before the namespaces are the container's: the files of the cgroup are opened in ours, its /proc is not to be trusted, and in a
+    // user namespace of its own nobody may do these.
     if let Some(cgroup) = &joining.cgroup {
         cgroup.enter()?;
     }
-    setns(&joining.pidfd, joining.namespaces).whilst("enter the namespaces of the container", c"")?;
     joining.settings.enter()?;
     joining.limits.enter()?;
+    joining.attributes.enter_early()?;
+    joining.attributes.enter()?;
+    setns(&joining.target.pidfd, joining.target.namespaces).whilst("enter the namespaces of the container", c"")?;
     setsid().whilst("begin a session", c"")?;
     match (&joining.terminal, &joining.no_input) {
         (Some(terminal), _) => attach(terminal.as_fd())?,
         (None, Some(nothing)) => {
-            for number in 0..=(if joining.no_output { 2 } else { 0 }) {
+            for number in 0..=(if joining.silent { 2 } else { 0 }) {
                 fd::dup_onto(nothing.as_fd(), number).whilst("make standard input or output of", c"/dev/null")?;
             }
         }
@@ -171,9 +250,12 @@ fn enter(joining: &Joining) -> Result<&dyn Execute, Failure<'_>> {
         let errno = nix::errno::Errno::EACCES;
         return Err(errno).whilst("stay inside with the working directory", &joining.workdir);
     }
+    if let Some(user) = joining.owner_of_stdio {
+        own_stdio(user)?;
+    }
     joining.privileges.become_user()?;
     // The change of user has undone both; and the filter may forbid them.
-    if !joining.no_output {
+    if joining.attended {
         die_with_parent()?;
     }
     set_dumpable(false).whilst("hide from the container", c"")?;
@@ -205,10 +287,9 @@ fn other_namespaces(pid: Pid) -> CloneFlags {
     kinds.into_iter().filter(|(name, _)| differs(name)).map(|(_, flag)| flag).collect()
 }
 
-fn open_root(pid: Pid) -> Result<OwnedFd> {
+fn open_root(pid: Pid) -> nix::Result<OwnedFd> {
     let path = format!("/proc/{pid}/root");
     open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .context("open the root of the container")
 }
 
 /// A terminal of the container's own devpts: its name means the same inside.
@@ -223,20 +304,27 @@ fn nothing() -> Result<OwnedFd> {
     open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).context("open `/dev/null`")
 }
 
-fn workdir(request: &ExecRequest, process: &Process) -> Result<CString> {
-    let of_container = process.cwd().to_string_lossy().into_owned();
-    CString::new(request.workdir.clone().unwrap_or(of_container)).context("the working directory")
-}
-
-fn user(request: &ExecRequest, process: &Process, root: BorrowedFd<'_>) -> Result<User> {
-    match &request.user {
-        Some(user) => Ok(User::lookup(root, user)?),
-        None => Ok(crate::launch::user_of(process)),
+/// The container's process with what the request changes.
+fn process(request: &ExecRequest, spec: &Spec, root: BorrowedFd<'_>) -> Result<Process> {
+    let mut process = spec.process().clone().context("the container's record has no process")?;
+    let user = match &request.user {
+        Some(user) => User::lookup(root, user)?,
+        None => user_of(&process),
+    };
+    process.set_capabilities(Some(capabilities_of_exec(&process, &user, request.privileged)?));
+    let mut numbers = process.user().clone();
+    numbers.set_uid(user.uid.as_raw()).set_gid(user.gid.as_raw());
+    numbers.set_additional_gids(Some(user.groups.iter().map(|gid| gid.as_raw()).collect()));
+    process.set_user(numbers);
+    if let Some(workdir) = &request.workdir {
+        process.set_cwd(workdir.into());
     }
+    process.set_env(Some(environment(request, process.env().clone().unwrap_or_default())));
+    process.set_args(Some(request.command.clone()));
+    Ok(process)
 }
 
-fn program(request: &ExecRequest, process: &Process) -> Result<Program> {
-    let mut env = process.env().clone().unwrap_or_default();
+fn environment(request: &ExecRequest, mut env: Vec<String>) -> Vec<String> {
     for entry in &request.env {
         let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
         env.retain(|other| other.split_once('=').is_none_or(|(other, _)| other != name));
@@ -245,7 +333,7 @@ fn program(request: &ExecRequest, process: &Process) -> Result<Program> {
     if request.terminal && !env.iter().any(|entry| entry.starts_with("TERM=")) {
         env.push("TERM=xterm".to_owned());
     }
-    Ok(Program::new(&request.command, &env)?)
+    env
 }
 
 fn explain(error: Error, root: BorrowedFd<'_>) -> anyhow::Error {

@@ -49,6 +49,7 @@ pub mod logs;
 pub mod monitor;
 pub mod names;
 pub mod network;
+pub mod oci;
 pub mod reclaim;
 pub mod report;
 pub mod rootless;

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use nix::errno::Errno;
+use nix::sys::stat::{SFlag, stat};
 use nix::unistd::{AccessFlags, access};
 use std::ffi::{CStr, CString};
 use sys::Failure;
@@ -36,11 +37,44 @@ impl Program {
         })
     }
 
+    /// As [`Program::new`], but the program is the file at `path`, whatever its first argument calls it.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn at(path: &str, command: &[String], env: &[String]) -> Result<Self, Error> {
+        Ok(Self { candidates: c_strings(&[path.to_owned()])?, ..Self::new(command, env)? })
+    }
+
     /// The name the program was asked by.
     #[must_use]
     pub fn name(&self) -> &CStr {
         self.argv.strings().first().map_or(c"", |name| name.as_c_str())
     }
+}
+
+impl Program {
+    /// Looks whether there is something to execute, without doing it: for a process that will do it later, when nobody is there to
+    /// hear why not. Child half.
+    ///
+    /// # Errors
+    /// ENOENT, or EACCES for what is not executable.
+    pub fn check(&self) -> Result<(), Failure<'_>> {
+        let mut refusal = Failure { doing: "find", on: self.name().to_bytes(), errno: Errno::ENOENT };
+        for path in &self.candidates {
+            match access(path.as_c_str(), AccessFlags::X_OK) {
+                Ok(()) if is_file(path) => return Ok(()),
+                Ok(()) | Err(Errno::EACCES) => {
+                    refusal = Failure { doing: "execute", on: path.to_bytes(), errno: Errno::EACCES }
+                }
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+}
+
+fn is_file(path: &CStr) -> bool {
+    stat(path).is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
 
 impl Execute for Program {

@@ -29,6 +29,11 @@ pub struct CloneSpec<'a> {
     pub init: bool,
     /// Whether it is killed when its parent dies ([`die_with_parent`]).
     pub dies_with_parent: bool,
+    /// Whether the program is executed later, by [`Execute::execute`] waiting for something: then [`spawn()`] returns when all
+    /// is prepared, and nobody hears of what comes after.
+    pub executes_later: bool,
+    /// How many descriptors after 0, 1 and 2 the program gets too.
+    pub extra_descriptors: u32,
 }
 
 /// Makes a process, lets it do `child_half`, and returns once it has become the program that `child_half` names.
@@ -80,10 +85,13 @@ fn follow(spec: &CloneSpec<'_>, child: &Channel, host_pid: Pid, meanwhile: impl 
         child.go().or_else(|errno| if errno == Errno::EPIPE { Ok(()) } else { Err(Error::Channel(errno)) })?;
     }
     meanwhile(host_pid);
-    child.wait_for_the_end().map_err(Error::Channel)?;
+    if !spec.executes_later {
+        child.wait_for_the_end().map_err(Error::Channel)?;
+    }
     let mut ready = false;
     while let Some(received) = child.receive().map_err(Error::Channel)? {
         match received.message() {
+            Message::Ready if spec.executes_later => return Ok(()),
             Message::Ready => ready = true,
             Message::ChildHalf(words) => return Err(Error::child_half(words)),
             Message::Execute(words) => return Err(Error::execute(words)),
@@ -165,7 +173,7 @@ fn prepare<'p>(
     }
     // Only 0, 1 and 2 go to the program. Marked, not closed: the report's channel has to live until execve. Before the child
     // half, whose filter of system calls may forbid it; what that opens is close-on-exec by itself.
-    fd::cloexec_from(3).whilst("mark the descriptors close-on-exec", c"")?;
+    fd::cloexec_from(3 + spec.extra_descriptors).whilst("mark the descriptors close-on-exec", c"")?;
     if spec.dies_with_parent {
         // A parent that died before this line is seen by the report: EPIPE.
         die_with_parent()?;

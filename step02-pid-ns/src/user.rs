@@ -7,6 +7,7 @@ use nix::unistd::{Gid, Pid, Uid, User, getegid, geteuid};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +32,13 @@ pub enum UserMap {
         sub_uids: SubIds,
         /// The caller's range in /etc/subgid.
         sub_gids: SubIds,
+    },
+    /// As somebody says who may: lines of three numbers, the first inside, the first outside, how many.
+    Given {
+        /// `uid_map`.
+        uids: Vec<[u32; 3]>,
+        /// `gid_map`.
+        gids: Vec<[u32; 3]>,
     },
 }
 
@@ -59,7 +67,7 @@ impl UserMap {
     /// Whether numbers other than 0 exist inside.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Full { .. })
+        !matches!(self, Self::Single { .. })
     }
 
     /// Writes the map of the process `pid`, a child in a new user namespace. Host half, from outside that namespace.
@@ -78,6 +86,12 @@ impl UserMap {
             Self::Full { uid, gid, sub_uids, sub_gids } => {
                 run_helper("newgidmap", pid, gid.as_raw(), *sub_gids)?;
                 run_helper("newuidmap", pid, uid.as_raw(), *sub_uids)
+            }
+            Self::Given { uids, gids } => {
+                let line = |[inside, outside, count]: &[u32; 3]| format!("{inside} {outside} {count}\n");
+                // One write each: the kernel takes no second one.
+                write_map(pid, "gid_map", &gids.iter().map(line).collect::<String>())?;
+                write_map(pid, "uid_map", &uids.iter().map(line).collect::<String>())
             }
         }
     }
@@ -118,6 +132,33 @@ fn write_when_told(map: &UserMap, pid: Pid, mut parent: &UnixStream) -> u8 {
         return 1;
     }
     0
+}
+
+/// A user namespace with `map` that nobody is in, for [`sys::mount::map_owners`]: a child makes it, and ends when it is open. Host
+/// half, single-threaded.
+///
+/// # Errors
+/// As [`become_root_inside`].
+pub fn open_new(map: &UserMap) -> Result<OwnedFd, Error> {
+    let (mut ours, mut theirs) = UnixStream::pair().map_err(broken)?;
+    let child = sys::clone::fork(|| {
+        let made = unshare(CloneFlags::CLONE_NEWUSER).is_ok() && theirs.write_all(b"made").is_ok();
+        if made {
+            // Until it is killed, or its parent is gone.
+            let _signal = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+            nix::unistd::pause();
+        }
+        let _other_end = theirs.shutdown(Shutdown::Both);
+        1
+    });
+    let child = child.map_err(|errno| broken(errno.into()))?;
+    let opened = ours.read_exact(&mut [0; 4]).map_err(broken).and_then(|()| {
+        map.write(child)?;
+        fs::File::open(format!("/proc/{child}/ns/user")).map(OwnedFd::from).map_err(broken)
+    });
+    let _gone_already = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+    waitpid(child, None).map_err(Error::Wait)?;
+    opened
 }
 
 fn broken(error: io::Error) -> Error {

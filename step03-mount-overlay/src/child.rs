@@ -4,10 +4,12 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use crate::mount_point::MountPoint;
-use crate::mounts::{Action, DEVICES, Device, Mounts, Step};
+use crate::mounts::{Action, Bind, DEVICES, Device, DeviceFile, Mounts, Step};
+use crate::options::Attributes;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, SFlag, makedev, mknodat, umask};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, makedev, mknodat, umask};
 use nix::unistd::{Gid, Uid, chdir, fchdir, fchownat, symlinkat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -56,7 +58,7 @@ impl Step {
         let target = self.target.open(root)?;
         let tree = match &self.action {
             Action::New { .. } => self.make()?,
-            Action::Bind { .. } => self.copy()?,
+            Action::Bind(bind) => bind.copy()?,
             Action::File(file) => clone_tree(file.as_fd(), c"", false).whilst("copy the mount for", path)?,
             Action::Made(made) => return attach(made.as_fd(), target.as_fd()).whilst("mount on", path),
             Action::Attributes { set, clear } => {
@@ -74,7 +76,7 @@ impl Step {
     /// A new file system, attached nowhere yet.
     fn make(&self) -> Result<OwnedFd, Failure<'_>> {
         let path = self.target.path();
-        let Action::New { fs_type, source, data, attributes } = &self.action else {
+        let Action::New { fs_type, source, data, attributes, propagation } = &self.action else {
             return self.wrong();
         };
         let context = FsContext::open(fs_type).whilst("open a file system for", path)?;
@@ -86,41 +88,75 @@ impl Step {
             }
             .whilst("set the mount option", key)?;
         }
-        context.mount(*attributes).whilst("make the file system for", path)
+        let made = context.mount(*attributes).whilst("make the file system for", path)?;
+        if !matches!(propagation, Propagation::Unchanged | Propagation::Private) {
+            set_attributes(made.as_fd(), 0, 0, *propagation, false).whilst("set the propagation of", path)?;
+        }
+        Ok(made)
     }
-
-    /// A copy of a mount of the host, attached nowhere yet.
-    // ANCHOR: bind
-    fn copy(&self) -> Result<OwnedFd, Failure<'_>> {
-        // ANCHOR: task4_bind
-        let Action::Bind { source, recursive, set, clear, propagation } = &self.action else {
-            return self.wrong();
-        };
-        let tree = clone_tree(AT_FDCWD, source, *recursive).whilst("copy the mount of", source)?;
-        // The copy is linked with its original: what is mounted on the volume inside would appear on the host.
-        // Recursive, or what is mounted below a read-only volume stays writable.
-        set_attributes(tree.as_fd(), *set, *clear, *propagation, *recursive)
-            .whilst("set the attributes of the mount of", source)?;
-        Ok(tree)
-        // ANCHOR_END: task4_bind
-    }
-    // ANCHOR_END: bind
 
     fn wrong<T>(&self) -> Result<T, Failure<'_>> {
         Err(Failure { doing: "mount on", on: self.target.path().to_bytes(), errno: nix::errno::Errno::EINVAL })
     }
 }
 
+impl Bind {
+    /// A copy of a mount of the host, attached nowhere yet. Both halves.
+    // ANCHOR: bind
+    pub(crate) fn copy(&self) -> Result<OwnedFd, Failure<'_>> {
+        // ANCHOR: task4_bind
+        let Self { source, recursive, own, all, propagation, propagation_of_all } = self;
+        let tree = clone_tree(AT_FDCWD, source, *recursive).whilst("copy the mount of", source)?;
+        let set = |attributes: &Attributes, propagation, all: bool| {
+            set_attributes(tree.as_fd(), attributes.set, attributes.clear, propagation, all && *recursive)
+                .whilst("set the attributes of the mount of", source)
+        };
+        // The copy is linked with its original: what is mounted on the volume inside would appear on the host. So without a word it
+        // is private, unless a word says otherwise.
+        let (first, last) = match propagation {
+            Propagation::Unchanged | Propagation::Private => (Propagation::Private, Propagation::Unchanged),
+            Propagation::Unbindable if !propagation_of_all => (Propagation::Private, Propagation::Unbindable),
+            word => (*word, Propagation::Unchanged),
+        };
+        set(all, first, true)?;
+        if *own != Attributes::NONE || last != Propagation::Unchanged {
+            set(own, last, false)?;
+        }
+        Ok(tree)
+        // ANCHOR_END: task4_bind
+    }
+    // ANCHOR_END: bind
+}
+
 impl Device {
     fn make<'p>(&self, root: BorrowedFd<'_>, place: &'p MountPoint) -> Result<(), Failure<'p>> {
         let (folder, name) = place.open_folder(root)?;
-        let kind = if self.block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
-        let mode = Mode::from_bits_truncate(self.mode);
-        mknodat(&folder, name, kind, mode, makedev(self.major, self.minor)).whilst("make the device", place.path())?;
+        let kind = match self.kind {
+            DeviceFile::Block => SFlag::S_IFBLK,
+            DeviceFile::Character => SFlag::S_IFCHR,
+            DeviceFile::Fifo => SFlag::S_IFIFO,
+        };
+        let (mode, device) = (Mode::from_bits_truncate(self.mode), makedev(self.major, self.minor));
+        match mknodat(&folder, name, kind, mode, device) {
+            // One of those that every container has, given once more: with other permissions perhaps.
+            Err(Errno::EEXIST) if is_device(folder.as_fd(), name, kind, device) == Ok(true) => {
+                fchmodat(&folder, name, mode, FchmodatFlags::FollowSymlink)
+            }
+            // The host's /dev/ptmx among them: here it is a link to the container's own.
+            Err(Errno::EEXIST) => return Ok(()),
+            made => made,
+        }
+        .whilst("make the device", place.path())?;
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         fchownat(&folder, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .whilst("set the owner of the device", place.path())
     }
+}
+
+fn is_device(folder: BorrowedFd<'_>, name: &CStr, kind: SFlag, device: u64) -> nix::Result<bool> {
+    let found = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let same_kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == kind;
+    Ok(same_kind && (kind == SFlag::S_IFIFO || found.st_rdev == device))
 }
 
 fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Failure<'static>> {

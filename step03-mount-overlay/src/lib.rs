@@ -18,19 +18,22 @@
 //! ```
 
 mod child;
+mod copy_up;
 mod defaults;
 mod error;
 mod mount_point;
 mod mounts;
 mod options;
 mod overlay;
+mod root;
 mod terminal;
 mod volume;
 
 pub use child::{make_private, make_read_only, pivot_root};
 pub use defaults::{Setting, defaults};
 pub use error::Error;
-pub use mounts::{Device, Mount, Mounts};
+pub use mounts::{Device, DeviceFile, MappedMount, Mount, Mounts, Surroundings};
 pub use overlay::{Layers, Overlay};
+pub use root::{Root, RootDirectory};
 pub use terminal::Terminal;
 pub use volume::{parse_tmpfs, parse_volume};

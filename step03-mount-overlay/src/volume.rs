@@ -22,7 +22,9 @@ pub fn parse_volume(text: &str) -> Result<Mount, Error> {
     {
         return Err(refused());
     }
-    let words = ["rbind"].into_iter().chain(options.split(',').filter(|word| !word.is_empty()));
+    // Read-only is the whole volume, with what is mounted below it, as docker's.
+    let whole = |word| if word == "ro" { "rro" } else { word };
+    let words = ["rbind"].into_iter().chain(options.split(',').filter(|word| !word.is_empty()).map(whole));
     Ok(Mount {
         destination: destination.into(),
         fs_type: "bind".to_owned(),
@@ -58,7 +60,7 @@ mod tests {
     fn a_volume_is_two_absolute_paths_and_options() {
         let mount = parse_volume("/a:/b").expect("a volume");
         assert_eq!((mount.options, mount.destination), (vec!["rbind".to_owned()], PathBuf::from("/b")));
-        assert_eq!(parse_volume("/a:/b:ro").expect("a volume").options, ["rbind", "ro"]);
+        assert_eq!(parse_volume("/a:/b:ro").expect("a volume").options, ["rbind", "rro"]);
         for bad in ["/a", "a:/b", "/a:b", "/a:/b:rx", "/a:/b:ro:z", "/a:/b:", ""] {
             assert!(matches!(parse_volume(bad), Err(Error::Volume(_))), "{bad}");
         }

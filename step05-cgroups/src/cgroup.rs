@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::parent::{Parent, Wish, is_name, make};
 use crate::plan::{trees, wishes};
 use crate::remove::remove_tree;
+use crate::words::DEVICES;
 use crate::{Error, files};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,6 +42,28 @@ impl Cgroup {
                 Err(error)
             }
         }
+    }
+
+    /// The same, and a cgroup of this name that is there and empty is taken as it is, with what was set in it.
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`]; [`Error::Occupied`].
+    pub fn create_or_adopt(parent: &Parent, id: &str, limits: &Limits) -> Result<Self, Error> {
+        match Self::create(parent, id, limits) {
+            Err(Error::Path { errno: Errno::EEXIST, .. }) => {}
+            created => return created,
+        }
+        let mut cgroup = Self::open(parent, id)?;
+        if !cgroup.processes()?.is_empty() {
+            return Err(Error::Occupied(cgroup.name().into()));
+        }
+        let of_limits = Limits { devices: None, ..limits.clone() };
+        cgroup.update(&of_limits)?;
+        if limits.devices.is_some() {
+            cgroup.ensure_controller(Controller::Devices, DEVICES)?;
+            cgroup.set_devices(limits)?;
+        }
+        Ok(cgroup)
     }
 
     fn fill(&mut self, limits: &Limits) -> Result<(), Error> {

@@ -42,6 +42,10 @@ pub enum Error {
     NoFile { flag: &'static str, file: &'static str },
     #[error("`{flag}`: write `{value}` to `{}`: {}", .path.display(), describe(*.errno))]
     Limit { flag: &'static str, value: String, path: PathBuf, errno: Errno },
+    #[error("`{flag}`: the version of cgroups that is mounted here has no such thing")]
+    OtherVersion { flag: &'static str },
+    #[error("the cgroup `{}` holds processes already", .0.display())]
+    Occupied(PathBuf),
     #[error("`--device`: load the list of devices for `{}` into the kernel: {}", .path.display(), describe(*.errno))]
     DeviceProgram { path: PathBuf, errno: Errno },
     #[error("a running container's list of devices cannot be changed")]

@@ -45,7 +45,7 @@ pub use child::own_namespace;
 pub use device_rule::{Access, DeviceKind, DeviceRule, default_devices};
 pub use error::Error;
 pub use hierarchy::{Controller, Hierarchy, Tree, Version};
-pub use limits::{Cpus, DeviceRate, Limits, Set};
+pub use limits::{Cpus, DeviceRate, Limits, RawFile, Set};
 pub use parent::{DEFAULT_PARENT, Parent};
 pub use remove::reclaim;
 pub use statistics::{Cpu, Io, Memory, Pids, Statistics};

@@ -1,6 +1,7 @@
 //! What a container may use, in docker's words and typed.
 
 use crate::bytes::{Bytes, Maximum};
+use crate::hierarchy::{Controller, Version};
 use crate::{DeviceRule, Error};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::str::FromStr;
@@ -35,6 +36,30 @@ pub struct Limits {
     pub device_write_iops: Vec<DeviceRate>,
     /// Which devices may be opened and made; `None`: all. [`crate::default_devices`] is docker's list.
     pub devices: Option<Vec<DeviceRule>>,
+    /// What docker has no word for.
+    pub files: Vec<RawFile>,
+}
+
+/// A file of a cgroup and what is written to it, as the kernel has them: for callers that know more words than docker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFile {
+    /// What asks for it, for messages.
+    pub flag: &'static str,
+    /// Whose file it is.
+    pub controller: Controller,
+    /// Name and value in v1; `None` where v1 has no such thing.
+    pub v1: Option<(String, String)>,
+    /// The same in v2.
+    pub v2: Option<(String, String)>,
+}
+
+impl RawFile {
+    pub(crate) fn on(&self, version: Version) -> Option<&(String, String)> {
+        match version {
+            Version::V1 => self.v1.as_ref(),
+            Version::V2 => self.v2.as_ref(),
+        }
+    }
 }
 
 /// Processor time: `quota_us` in each `period_us`.

@@ -31,6 +31,10 @@ impl Parent {
     pub fn new(hierarchy: Hierarchy, name: Option<&str>) -> Result<Self, Error> {
         let name = name.unwrap_or(DEFAULT_PARENT);
         let path = PathBuf::from(name.trim_start_matches('/'));
+        if name == "/" {
+            // The root of the trees itself.
+            return Ok(Self { hierarchy, path });
+        }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         let good = |part: &str| is_name(part) && !part.contains("..");
         if path.as_os_str().is_empty() || !plain || !name.trim_matches('/').split('/').all(good) {

@@ -2,7 +2,7 @@
 
 use crate::cgroup::{Cgroup, DEADLINE, deadline};
 use crate::hierarchy::{Controller, Version};
-use crate::limits::Limits;
+use crate::limits::{Limits, RawFile};
 use crate::plan::trees;
 use crate::words::{DEVICES, Setting, WORDS, needed};
 use crate::{Error, device_program, files};
@@ -27,7 +27,7 @@ impl Cgroup {
         self.set(limits)
     }
 
-    fn ensure_controller(&mut self, controller: Controller, flag: &'static str) -> Result<(), Error> {
+    pub(crate) fn ensure_controller(&mut self, controller: Controller, flag: &'static str) -> Result<(), Error> {
         let parent = self.parent.clone();
         for (tree, wishes) in trees(&parent, &[(controller, Some(flag))])? {
             if self.directory_of(controller).is_none() {
@@ -84,7 +84,17 @@ impl Cgroup {
                 }
             }
         }
-        again.iter().try_for_each(|(directory, setting)| directory.set(setting))
+        again.iter().try_for_each(|(directory, setting)| directory.set(setting))?;
+        limits.files.iter().try_for_each(|file| self.set_file(file))
+    }
+
+    fn set_file(&self, file: &RawFile) -> Result<(), Error> {
+        let RawFile { flag, controller, .. } = *file;
+        let none = || Error::NoController { flag, controller: controller.v1_name() };
+        let directory = self.directory_of(controller).ok_or_else(none)?;
+        let (name, value) = file.on(directory.version).ok_or(Error::OtherVersion { flag })?;
+        let path = directory.path.join(name);
+        files::write(&path, value).map_err(|errno| Error::Limit { flag, value: value.clone(), path, errno })
     }
 
     /// v1 has files for it, v2 a program.

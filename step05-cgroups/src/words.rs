@@ -152,7 +152,8 @@ pub(crate) fn needed(limits: &Limits) -> Vec<(Controller, &'static str)> {
     let mut needed: Vec<(Controller, &'static str)> = Vec::new();
     let words = WORDS.iter().filter(|word| !word.settings(limits, Version::V1).is_empty());
     let devices = limits.devices.is_some().then_some((Controller::Devices, DEVICES));
-    for (controller, flag) in words.map(|word| (word.controller, word.flag)).chain(devices) {
+    let files = limits.files.iter().map(|file| (file.controller, file.flag));
+    for (controller, flag) in words.map(|word| (word.controller, word.flag)).chain(devices).chain(files) {
         if needed.iter().all(|(known, _)| *known != controller) {
             needed.push((controller, flag));
         }

@@ -98,24 +98,31 @@ impl Privileges {
     #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
     #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     pub fn confine(&self) -> Result<(), Failure<'_>> {
+        self.confine_and(|filter| filter.load())
+    }
+
+    /// The same with another way to load the filter: one that has a listener.
+    ///
+    /// # Errors
+    /// As [`Privileges::enter`].
+    #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+    #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    pub fn confine_and<'p>(&'p self, load: impl Fn(&'p Filter) -> Result<(), Failure<'p>>) -> Result<(), Failure<'p>> {
         // ANCHOR: task3_confine
+        let load_filter = || self.filter.as_ref().map_or(Ok(()), &load);
         if self.no_new_privs {
             self.sets.enter()?;
             set_no_new_privs().whilst("forbid new privileges", c"")?;
             // With no_new_privs anybody may load a filter, so it comes last: it need not let the calls above pass.
-            self.load_filter()
+            load_filter()
         } else {
             // Without it the kernel wants CAP_SYS_ADMIN, or a user could filter what a set-user-ID program relies on. So the
             // filter comes before the capabilities go, and has to let capget, capset and prctl pass.
             Sets::raise()?;
-            self.load_filter()?;
+            load_filter()?;
             self.sets.enter()
         }
         // ANCHOR_END: task3_confine
-    }
-
-    fn load_filter(&self) -> Result<(), Failure<'_>> {
-        self.filter.as_ref().map_or(Ok(()), Filter::load)
     }
     // ANCHOR_END: enter
 }

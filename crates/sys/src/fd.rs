@@ -143,3 +143,41 @@ pub fn dup_onto(fd: impl AsFd, number: RawFd) -> nix::Result<()> {
     let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
     Errno::result(result).map(drop)
 }
+
+/// Makes `user` the owner of what the standard descriptor `number` is; `/dev/null` stays everybody's.
+///
+/// # Errors
+/// EBADF when it is closed; EPERM; EINVAL for one without owners, or a user that is not in this namespace. Source: fchown(2).
+pub fn give_to(number: RawFd, user: nix::unistd::Uid) -> nix::Result<()> {
+    const NULL: (u64, u64) = (1, 3);
+    let kept: nix::unistd::Gid = nix::unistd::Gid::from_raw(libc::gid_t::MAX);
+    // SAFETY: borrowed for the three calls below only; that it is open is what the first of them finds out.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    let found = nix::sys::stat::fstat(fd)?;
+    let device = (nix::sys::stat::major(found.st_rdev), nix::sys::stat::minor(found.st_rdev));
+    if found.st_uid == user.as_raw() || device == NULL {
+        return Ok(());
+    }
+    nix::unistd::fchown(fd, Some(user), Some(kept))
+}
+
+/// Receives one message of a Unix socket: its text in `buffer` (the length is returned) and up to `N` descriptors, close-on-exec.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub fn receive<const N: usize>(socket: impl AsFd, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+    use std::os::fd::AsRawFd;
+    let mut space = nix::cmsg_space!([RawFd; N]);
+    let mut parts = [std::io::IoSliceMut::new(buffer)];
+    let socket = socket.as_fd().as_raw_fd();
+    let message = recvmsg::<UnixAddr>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut received = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel has just made these descriptors for this process, and nobody else knows them.
+            received.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok((message.bytes, received))
+}

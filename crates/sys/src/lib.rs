@@ -16,6 +16,7 @@
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
 //! | [`xattr`] | extended attributes, by descriptor |
 //! | [`capability`] | the five sets of capabilities, bounding to ambient |
+//! | [`schedule`] | schedulers and I/O priorities |
 //! | [`seccomp`] | loading a filter of system calls |
 //! | [`syscall`] | for tests: a system call by its number, through any entry |
 //! | [`bpf`] | `bpf`: load a program, attach it to a cgroup |
@@ -56,6 +57,8 @@ pub mod mount;
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod schedule;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 #[cfg(target_os = "linux")]

@@ -22,6 +22,10 @@ pub mod attr {
     pub const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
     /// The last access time is kept on every access.
     pub const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
+    /// All bits of how the last access time is kept: one of its values replaces another. The value 0 is `relatime`.
+    pub const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
+    /// The last access time of folders is not kept.
+    pub const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
     /// Symbolic links on this mount are not followed.
     pub const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
 }
@@ -129,6 +133,8 @@ pub enum Propagation {
     Slave,
     /// Both ways (`MS_SHARED`).
     Shared,
+    /// As private, and nobody can copy it (`MS_UNBINDABLE`).
+    Unbindable,
 }
 
 /// Sets and clears attributes of the mount that `mount` is; with `recursive` of all the mounts below it as well.
@@ -152,11 +158,39 @@ pub fn set_attributes(
             Propagation::Private => libc::MS_PRIVATE,
             Propagation::Slave => libc::MS_SLAVE,
             Propagation::Shared => libc::MS_SHARED,
+            Propagation::Unbindable => libc::MS_UNBINDABLE,
         },
         userns_fd: 0,
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: `arguments` lives over the call and its size is given; the rest are a descriptor, a C string, integers.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &arguments,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Shows the owners of the files of `mount` (and with `recursive` of all the mounts below it) by the map of the user namespace
+/// `users`. Source: mount_setattr(2), "ID-mapped mounts".
+///
+/// # Errors
+/// EINVAL for a file system that cannot, or a mount that is mapped already; EPERM without CAP_SYS_ADMIN over the file system.
+pub fn map_owners(mount: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> nix::Result<()> {
+    let arguments = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(users.as_raw_fd()).map_err(|_| Errno::EBADF)?,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: as in `set_attributes`.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

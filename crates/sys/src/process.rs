@@ -31,6 +31,19 @@ pub fn pidfd_send(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// A copy of the descriptor `number` of the process that `pidfd` is. Source: pidfd_getfd(2).
+///
+/// # Errors
+/// EBADF when it has no such descriptor; EPERM without the right to trace it; ENOSYS before Linux 5.6.
+pub fn pidfd_getfd(pidfd: impl AsFd, number: i32) -> nix::Result<OwnedFd> {
+    let pidfd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: a descriptor that lives over the call, and integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd, number, 0 as libc::c_uint) };
+    let fd = libc::c_int::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Waits until the process that `pidfd` is has ended, and reaps it. Source: waitid(2), P_PIDFD.
 ///
 /// # Errors
@@ -71,6 +84,43 @@ pub fn start_time(pid: Pid) -> std::io::Result<u64> {
 fn parse_start_time(stat: &str) -> Option<u64> {
     let (_, after_command) = stat.rsplit_once(')')?;
     after_command.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Gives the calling process a new, empty keyring for its session, in the place of its parent's.
+///
+/// # Errors
+/// ENOSYS in a kernel without keys, EDQUOT when the user has too many. Source: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING.
+pub fn join_new_keyring() -> nix::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const ANONYMOUS: *const libc::c_char = std::ptr::null();
+    // SAFETY: an integer and the null pointer that means a keyring without a name.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ANONYMOUS) };
+    match Errno::result(result) {
+        // Without keys there is nothing to keep from anybody; a filter that hides the call keeps them as well.
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Sets the NIS domain name of the UTS namespace.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN, EINVAL above 64 bytes. Source: setdomainname(2).
+pub fn set_domainname(name: &std::ffi::CStr) -> nix::Result<()> {
+    // SAFETY: the string and its length belong together and live over the call.
+    let result = unsafe { libc::setdomainname(name.as_ptr(), name.count_bytes()) };
+    Errno::result(result).map(drop)
+}
+
+/// The kind of namespace behind a descriptor of `/proc/<pid>/ns/…`, as the flag of clone that makes one.
+///
+/// # Errors
+/// ENOTTY when it is no namespace. Source: NS_GET_NSTYPE(2const).
+pub fn namespace_kind(namespace: impl AsFd) -> nix::Result<i32> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: an ioctl on a descriptor that lives over the call; it takes no argument.
+    let kind = unsafe { libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+    Errno::result(kind)
 }
 
 /// Fills `bytes` with random ones. Source: getrandom(2).

@@ -1,6 +1,7 @@
 //! Filters of system calls. Source: seccomp(2); the kernel's Documentation/userspace-api/seccomp_filter.rst.
 
 use nix::errno::Errno;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// One instruction of classic BPF: `code`, the jumps `jt` and `jf`, the constant `k`. Source: linux/filter.h.
 pub use libc::sock_filter as Instruction;
@@ -47,4 +48,19 @@ pub fn load(program: &[Instruction], flags: u32) -> nix::Result<()> {
     // SAFETY: `program` names `length` instructions that live over the call; the kernel copies them and writes nothing.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     Errno::result(result).map(drop)
+}
+
+/// The same, and gives the descriptor by which a listener hears of the calls that are answered [`answer::NOTIFY`]. Source: seccomp_unotify(2).
+///
+/// # Errors
+/// As [`load`]; EBUSY when there is a listener already.
+pub fn load_with_listener(program: &[Instruction], flags: u32) -> nix::Result<OwnedFd> {
+    let length = libc::c_ushort::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let flags = flags | u32::try_from(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: as in `load`.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let fd = libc::c_int::try_from(Errno::result(result)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

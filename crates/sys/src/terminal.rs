@@ -7,6 +7,12 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 /// A terminal's size: rows and columns in characters, the rest zero. Source: TIOCGWINSZ(2const).
 pub type Size = libc::winsize;
 
+/// A size in characters.
+#[must_use]
+pub fn sized(rows: u16, columns: u16) -> Size {
+    Size { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
 /// Makes `terminal` the controlling terminal of this session; the caller has to be a session leader (setsid).
 ///
 /// # Errors

@@ -89,6 +89,12 @@ impl Host {
         Self { home }
     }
 
+    /// The name of the test that runs: one body can serve a table of tests.
+    #[must_use]
+    pub fn test_name(&self) -> String {
+        std::env::var(crate::runner::NAME).unwrap_or_default()
+    }
+
     /// A path in the test's folder: a tmpfs of the fake host, gone with it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

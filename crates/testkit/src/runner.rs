@@ -49,7 +49,7 @@ pub struct Test {
 }
 
 const STAGE: &str = "TESTKIT_STAGE";
-const NAME: &str = "TESTKIT_TEST";
+pub(crate) const NAME: &str = "TESTKIT_TEST";
 /// The name of the body that boots the machine, beside those of the tests.
 const MACHINE: &str = "machine";
 /// How much of what a test says is kept.

@@ -53,7 +53,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use lazily::Lazily;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A container engine that can be read: real images, faster to start than crun.
@@ -152,7 +152,15 @@ pub(crate) enum Format {
 /// `tara` from its arguments to its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // The callers of an OCI runtime start a link with its name.
+    let called = arguments.first().and_then(|name| Path::new(name).file_name());
+    match arguments.get(1) {
+        _ if called.is_some_and(|name| name == "tara-oci") => return crate::oci::main(arguments),
+        Some(word) if word == "oci" => return crate::oci::main(arguments.into_iter().skip(1)),
+        _ => {}
+    }
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -326,7 +334,7 @@ fn confirmed(force: bool, warning: &str) -> Result<bool> {
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     use std::io::Write;
     let _reader_is_gone = std::io::stdout().write_all(text.as_bytes());
 }

@@ -7,11 +7,14 @@
 
 use super::Prepared;
 use nix::errno::Errno;
-use nix::sched::setns;
-use nix::unistd::{chdir, setsid};
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl::set_dumpable;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, chdir, setsid, write};
 use std::os::fd::AsFd;
 use step02_pid_ns::{Namespaces, die_with_parent};
-use step03_mount_overlay::{Overlay, make_private, make_read_only, pivot_root};
+use step03_mount_overlay::{Root, make_private, make_read_only, pivot_root};
 use step04_net_bridge::loopback_up;
 use step05_cgroups::own_namespace;
 use sys::exec::Execute;
@@ -19,14 +22,20 @@ use sys::{Failure, Whilst, fd, process};
 
 /// What the new process does between clone3 and execve.
 // ANCHOR: enter
-pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<&'p dyn Execute, Failure<'p>> {
+pub(super) fn enter<'p>(prepared: &'p Prepared, root: &'p dyn Root) -> Result<&'p dyn Execute, Failure<'p>> {
     // ANCHOR: task1_order
     // First, so that all that follows is counted. Its namespace before the mounts, which show it.
     if let Some(cgroup) = &prepared.cgroup {
         cgroup.enter()?;
     }
+    if prepared.user_map.is_some() {
+        be_root_inside()?;
+    }
     if prepared.own_cgroups {
         own_namespace()?;
+    }
+    if let Some(offsets) = &prepared.own_time {
+        own_time(offsets)?;
     }
     session(prepared)?;
     network(prepared)?;
@@ -36,27 +45,45 @@ pub(super) fn enter<'p>(prepared: &'p Prepared, overlay: &'p Overlay) -> Result<
     if let Some(hostname) = &prepared.hostname {
         hostname.set()?;
     }
+    prepared.attributes.enter_early()?;
     // While /proc/sys of our namespaces can still be reached as root, and through a procfs of our own.
     prepared.settings.enter()?;
     make_private()?;
-    overlay.attach()?;
-    prepared.mounts.enter(overlay.as_fd())?;
-    prepared.masked.enter(overlay.as_fd())?;
+    root.attach()?;
+    prepared.mounts.enter(root.as_fd())?;
+    prepared.masked.enter(root.as_fd())?;
     if prepared.read_only {
-        make_read_only(overlay.as_fd())?;
+        make_read_only(root.as_fd())?;
     }
-    pivot_root(overlay.as_fd())?;
+    if let Some(barrier) = &prepared.barrier {
+        barrier.wait()?;
+    }
+    pivot_root(root.as_fd())?;
+    prepared.attributes.enter()?;
     prepared.limits.enter()?;
     working_directory(prepared)?;
+    if prepared.program.gate.is_some() {
+        own_stdio(prepared.uid)?;
+    }
     if let Some(network) = &prepared.network {
         // Made on the other processor while all of the above was done here.
         network.wait()?;
     }
     prepared.privileges.become_user()?;
     // The change of user has undone it, and the filter may forbid it.
-    die_with_parent()?;
+    if prepared.dies_with_parent {
+        die_with_parent()?;
+    }
     // From here on there is no way back to what root can do.
-    prepared.privileges.confine()?;
+    match &prepared.listener {
+        Some(listener) => prepared.privileges.confine_and(|filter| listener.offer(filter.load_with_listener()?))?,
+        None => prepared.privileges.confine()?,
+    }
+    prepared.program.check()?;
+    if prepared.program.gate.is_some() {
+        // While it waits others may be in its namespaces: they must not reach this program through /proc (CVE-2019-5736).
+        set_dumpable(false).whilst("hide from the container", c"")?;
+    }
     Ok(&prepared.program)
     // ANCHOR_END: task1_order
 }
@@ -76,6 +103,39 @@ fn session(prepared: &Prepared) -> Result<(), Failure<'_>> {
     }
     Ok(())
     // ANCHOR_END: task2_session
+}
+
+/// Root of a new user namespace: until then this is nobody there, and what it made would be nobody's.
+fn be_root_inside() -> Result<(), Failure<'static>> {
+    process::set_gid(Gid::from_raw(0)).whilst("become the group 0 of", c"the user namespace")?;
+    process::set_uid(Uid::from_raw(0)).whilst("become the user 0 of", c"the user namespace")?;
+    // Else /proc/self would be the host's root's. Nobody else is in these namespaces yet.
+    set_dumpable(true).whilst("own", c"/proc/self")
+}
+
+/// A time namespace: offsets can be set as long as nobody is in it, and execve goes into it. Source: time_namespaces(7).
+fn own_time(offsets: &[u8]) -> Result<(), Failure<'static>> {
+    const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+    unshare(CLONE_NEWTIME).whilst("make", c"a time namespace")?;
+    if !offsets.is_empty() {
+        let file = open(c"/proc/self/timens_offsets", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+        file.and_then(|file| write(file, offsets)).whilst("set the offsets of", c"the time namespace")?;
+    }
+    let made = open(c"/proc/self/ns/time_for_children", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    made.and_then(|made| setns(made, CLONE_NEWTIME)).whilst("enter", c"the time namespace")
+}
+
+/// Standard input and output of the host belong to whoever started us: the program may open its own again by `/proc/self/fd/1`, so
+/// they become its user's, as runc does.
+pub(crate) fn own_stdio(user: Uid) -> Result<(), Failure<'static>> {
+    for number in 0..=2 {
+        match fd::give_to(number, user) {
+            // One that is closed; what cannot have an owner or has one of another namespace.
+            Ok(()) | Err(Errno::EBADF | Errno::EPERM | Errno::EINVAL | Errno::EROFS) => {}
+            Err(errno) => return Err(errno).whilst("give to its user", c"standard input or output"),
+        }
+    }
+    Ok(())
 }
 
 fn network(prepared: &Prepared) -> Result<(), Failure<'_>> {

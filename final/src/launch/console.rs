@@ -8,6 +8,7 @@ use nix::libc::SIGWINCH;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{read, write};
+use oci_spec::runtime::Process;
 use std::io::{IsTerminal, Stdin, Write, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use step02_pid_ns::{ForwardedSignals, Running};
@@ -127,6 +128,15 @@ impl Console {
         if let Some(ours) = ours {
             let _gone_already = set_size(self.master.as_fd(), &ours);
         }
+    }
+}
+
+/// Gives a new terminal the size that `process` asks for. Source: OCI runtime specification, config.md, `consoleSize`.
+pub(crate) fn set_console_size(master: impl AsFd, process: &Process) {
+    let rows_and_columns = process.console_size().map(|size| (size.height().try_into(), size.width().try_into()));
+    if let Some((Ok(rows), Ok(columns))) = rows_and_columns {
+        // A size that is refused is shown as none, and no program stops for that.
+        let _no_size = set_size(master.as_fd(), &sys::terminal::sized(rows, columns));
     }
 }
 

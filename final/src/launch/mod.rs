@@ -1,7 +1,9 @@
 //! From a specification to a running process: host half, one clone3, child half, supervision.
 
+mod attributes;
 mod child;
 mod console;
+mod gate;
 mod prepare;
 mod privileges;
 
@@ -13,17 +15,22 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
-use step03_mount_overlay::Overlay;
+use std::sync::Arc;
+use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, spawn_and, supervise};
+use step03_mount_overlay::Root;
 use step05_cgroups::Cgroup;
 use sys::Failure;
 
+pub(crate) use attributes::Attributes;
+pub(crate) use child::own_stdio;
 pub use console::Console;
+pub(crate) use console::set_console_size;
+pub(crate) use gate::{Barrier, Handover};
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
-pub(crate) use privileges::{limits, oom_score, privileges_of_exec};
+pub(crate) use privileges::{capabilities_of_exec, limits, oom_score, privileges_of_exec};
 
 /// What is launched, besides the specification.
 #[derive(Debug)]
@@ -31,7 +38,9 @@ pub struct Launch<'a> {
     /// What to run.
     pub spec: &'a Spec,
     /// Its root file system.
-    pub overlay: &'a Overlay,
+    pub root: &'a dyn Root,
+    /// Where that is a directory of the host, for what begins with a copy of something in it.
+    pub root_path: Option<&'a Path>,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
     pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.
@@ -40,6 +49,17 @@ pub struct Launch<'a> {
     pub interactive: bool,
     /// What may be done here.
     pub privilege: crate::rootless::Privilege,
+    /// The gate where the process waits before it becomes the program, for callers that start it later and stay away: then it
+    /// outlives this process.
+    pub gate: Option<OwnedFd>,
+    /// Where the process waits before its root is changed.
+    pub(crate) barrier: Option<Arc<Barrier>>,
+    /// How the listener's side of its filter gets out.
+    pub(crate) listener: Option<Arc<Handover>>,
+    /// How many descriptors after 0, 1 and 2 the program gets too.
+    pub extra_descriptors: u32,
+    /// Whether it gets a keyring of its own: the caller's session's may hold secrets. Source: keyctl(2), session-keyring(7).
+    pub new_keyring: bool,
 }
 
 /// How the program ended.
@@ -71,14 +91,13 @@ pub fn launch(
     mut supervision: Supervision<'_>,
     meanwhile: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Ended> {
-    let network = launch.network.take();
     let has_terminal = launch.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let mut stdio = match supervision {
         Supervision::Monitor(_) if !has_terminal => Some(Stdio::pipes(launch.interactive)?),
         _ => None,
     };
     let for_program = stdio.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
-    let mut prepared = Prepared::new(&launch, network, for_program)?;
+    let prepared = launch.prepare(for_program)?;
     if let Supervision::Monitor(monitor) = &mut supervision {
         if let Some(terminal) = &prepared.terminal {
             stdio = Some(Stdio::terminal(terminal.master.try_clone()?, terminal.device.try_clone()?)?);
@@ -87,34 +106,7 @@ pub fn launch(
         let requests = monitor.clients.serve(true);
         stdio.as_mut().map_or(Ok(()), |stdio| stdio.obey(requests, None))?;
     }
-    let clone = CloneSpec {
-        namespaces: prepared.namespaces,
-        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
-        init: launch.init,
-        dies_with_parent: true,
-        ..CloneSpec::default()
-    };
-    let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
-    let (mut told, mut host_pid) = (Ok(()), None);
-    let spawned = spawn_and(
-        &clone,
-        || child::enter(&prepared, launch.overlay),
-        |pid| {
-            host_pid = Some(pid);
-            told = meanwhile(pid);
-        },
-    );
-    drop(born_elsewhere);
-    // Why there is no network says more than that the child waited for it in vain.
-    let connected = prepared.network.take().map_or(Ok(()), |network| finish(network, host_pid));
-    let running = match spawned {
-        Ok(running) => running,
-        Err(error) => return connected.and(Err(explain(error, launch.overlay))),
-    };
-    let told = told.and(connected);
-    if told.is_err() {
-        running.signal(SIGKILL)?;
-    }
+    let Started { running, mut prepared, told } = start(&launch, prepared, meanwhile)?;
     let cgroup = prepared.cgroup.take();
     let status = match supervision {
         Supervision::Foreground => supervise(&running, signals)?,
@@ -152,16 +144,75 @@ impl Drop for ChildrenIn {
     }
 }
 
-fn finish(network: Ready, host_pid: Option<Pid>) -> Result<()> {
-    network.finish(host_pid)
+/// A program that runs, or waits at its gate.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) running: Running,
+    pub(crate) prepared: Prepared,
+    /// What could not be done beside the start: the program is killed then.
+    pub(crate) told: Result<()>,
+}
+
+impl Launch<'_> {
+    /// The host half.
+    ///
+    /// # Errors
+    /// What could not be prepared.
+    pub(crate) fn prepare(&mut self, stdio: [Option<OwnedFd>; 3]) -> Result<Prepared> {
+        Prepared::new(self, stdio)
+    }
+}
+
+/// Makes the process. `meanwhile` gets its PID and runs while it mounts.
+///
+/// # Errors
+/// Which call of the child half failed; why execve refused.
+pub(crate) fn start(
+    launch: &Launch<'_>,
+    mut prepared: Prepared,
+    meanwhile: impl FnOnce(Pid) -> Result<()>,
+) -> Result<Started> {
+    let clone = CloneSpec {
+        namespaces: prepared.namespaces,
+        user_map: prepared.user_map.as_ref(),
+        into_cgroup: prepared.cgroup.as_ref().and_then(Cgroup::into_cgroup),
+        init: launch.init,
+        dies_with_parent: prepared.dies_with_parent,
+        executes_later: prepared.program.gate.is_some(),
+        extra_descriptors: launch.extra_descriptors,
+    };
+    let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
+    let (mut told, mut host_pid) = (Ok(()), None);
+    let spawned = spawn_and(
+        &clone,
+        || child::enter(&prepared, launch.root),
+        |pid| {
+            host_pid = Some(pid);
+            told = meanwhile(pid);
+        },
+    );
+    drop(born_elsewhere);
+    // Why there is no network says more than that the child waited for it in vain.
+    let connected = prepared.network.take().map_or(Ok(()), |network: Ready| network.finish(host_pid));
+    let running = match spawned {
+        Ok(running) => running,
+        // What was done to it says more, too.
+        Err(error) => return told.and(connected).and(Err(explain(error, launch.root))),
+    };
+    let told = told.and(connected);
+    if told.is_err() {
+        running.signal(SIGKILL)?;
+    }
+    Ok(Started { running, prepared, told })
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.
-fn explain(error: Error, overlay: &Overlay) -> anyhow::Error {
+fn explain(error: Error, root: &dyn Root) -> anyhow::Error {
     match &error {
-        Error::Execute { doing, on, errno } => {
-            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, overlay.as_fd())
-                .into()
+        Error::Execute { doing, on, errno } | Error::ChildHalf { doing, on, errno }
+            if matches!(doing.as_str(), "find" | "execute") =>
+        {
+            step01_chroot::Error::of_execute(&Failure { doing, on: on.as_bytes(), errno: *errno }, root.as_fd()).into()
         }
         _ => error.into(),
     }

@@ -1,9 +1,10 @@
 //! What the specification leaves to the program, made ready for the child half.
 
-use crate::spec::{SECCOMP, capabilities};
+use super::prepare::user_of;
+use crate::spec::{SECCOMP, capabilities, in_oci_words};
 use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxCapabilities, LinuxNamespaceType, Process, Spec};
 use std::path::PathBuf;
 use step06_capabilities::{
     Capabilities, Filter, Limits, MaskedPaths, Options, OwnNamespaces, Privileges, ProcSettings, Profile, Sets, User,
@@ -19,20 +20,22 @@ pub(crate) fn privileges(spec: &Spec, process: &Process, user: User, may_set_gro
     of(sets, filter, process, user, may_set_groups)
 }
 
-/// The same for a process that comes later (`exec`): the filter stays the container's, `all` gives it all capabilities.
+/// The same for a process that comes later (`exec`): the filter stays the container's.
 ///
 /// # Errors
 /// As [`privileges`].
-pub(crate) fn privileges_of_exec(
-    spec: &Spec,
-    process: &Process,
-    user: User,
-    groups: bool,
-    all: bool,
-) -> Result<Privileges> {
-    let ceiling = sets(process)?.bounding;
-    let given = if all { Capabilities::of_kernel()? } else { ceiling };
-    of(Sets::of_user(given, user.uid), filter(spec, ceiling)?, process, user, groups)
+pub(crate) fn privileges_of_exec(spec: &Spec, process: &Process, may_set_groups: bool) -> Result<Privileges> {
+    let ceiling = spec.process().as_ref().map(sets).transpose()?.map_or(Capabilities::NONE, |sets| sets.bounding);
+    of(sets(process)?, filter(spec, ceiling)?, process, user_of(process), may_set_groups)
+}
+
+/// What another user gets of the capabilities of `process`; with `all` those of the kernel.
+///
+/// # Errors
+/// A capability that the kernel does not know.
+pub(crate) fn capabilities_of_exec(process: &Process, user: &User, all: bool) -> Result<LinuxCapabilities> {
+    let given = if all { Capabilities::of_kernel()? } else { sets(process)?.bounding };
+    Ok(in_oci_words(Sets::of_user(given, user.uid))?)
 }
 
 fn of(sets: Sets, filter: Option<Filter>, process: &Process, user: User, may_set_groups: bool) -> Result<Privileges> {
@@ -49,19 +52,20 @@ fn sets(process: &Process) -> Result<Sets> {
     let Some(words) = process.capabilities() else {
         return Ok(Sets::of_user(Capabilities::of_kernel()?, Uid::from_raw(process.user().uid())));
     };
-    Ok(Sets {
-        bounding: capabilities(words.bounding().as_ref())?,
-        permitted: capabilities(words.permitted().as_ref())?,
-        effective: capabilities(words.effective().as_ref())?,
-        inheritable: capabilities(words.inheritable().as_ref())?,
-        ambient: capabilities(words.ambient().as_ref())?,
-    })
+    let [bounding, permitted, effective, inheritable, ambient] =
+        [words.bounding(), words.permitted(), words.effective(), words.inheritable(), words.ambient()]
+            .map(|list| capabilities(list.as_ref()));
+    let (permitted, inheritable) = (permitted?, inheritable?);
+    // The kernel has no ambient capability that is not permitted and inheritable (capabilities(7)), and the default configuration of
+    // runc asks for some: it passes over them, and so do all.
+    let ambient = ambient? & permitted & inheritable;
+    Ok(Sets { bounding: bounding?, permitted, effective: effective?, inheritable, ambient })
 }
 
 fn filter(spec: &Spec, ceiling: Capabilities) -> Result<Option<Filter>> {
     if let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
-        // The OCI form is the plain part of docker's.
-        let profile = Profile::parse(&serde_json::to_string(profile)?)?;
+        // The OCI form is the plain part of docker's. Who listens is no part of the filter.
+        let profile = Profile::of_oci(profile)?;
         return Ok(Some(Filter::compile(&profile, ceiling)?));
     }
     match spec.annotations().as_ref().and_then(|all| all.get(SECCOMP)).map(String::as_str) {

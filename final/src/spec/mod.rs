@@ -18,8 +18,8 @@ use step03_mount_overlay::Mount;
 use step06_capabilities::User;
 
 pub use resources::{from_limits, to_limits};
-pub(crate) use security::capabilities;
 pub use security::{Device, SECCOMP, Seccomp, Security};
+pub(crate) use security::{capabilities, in_oci_words, with_default_devices};
 
 /// What the command line says about the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

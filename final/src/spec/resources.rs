@@ -5,7 +5,7 @@ use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemoryBuilder, LinuxPids,
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice, LinuxThrottleDeviceBuilder,
 };
-use step05_cgroups::{Access, Bytes, Cpus, DeviceKind, DeviceRate, DeviceRule, Limits, Maximum};
+use step05_cgroups::{Access, Bytes, Controller, Cpus, DeviceKind, DeviceRate, DeviceRule, Limits, Maximum, RawFile};
 
 /// What docker's words come to.
 ///
@@ -81,6 +81,86 @@ pub fn to_limits(resources: &LinuxResources) -> Result<Limits> {
             .as_ref()
             .map(|rules| rules.iter().map(device_rule).collect::<Result<_>>())
             .transpose()?,
+        files: files(resources)?,
+    })
+}
+
+/// What OCI has a word for and docker has none.
+fn files(resources: &LinuxResources) -> Result<Vec<RawFile>> {
+    let (memory, cpu) = (resources.memory().unwrap_or_default(), resources.cpu().clone().unwrap_or_default());
+    let block_io = resources.block_io().clone().unwrap_or_default();
+    let mut files = Vec::new();
+    let mut add = |flag: &'static str, controller, v1: Option<(&str, String)>, v2: Option<(&str, String)>| {
+        let owned = |file: (&str, String)| (file.0.to_owned(), file.1);
+        files.push(RawFile { flag, controller, v1: v1.map(owned), v2: v2.map(owned) });
+    };
+    use Controller::{Blkio, Cpu, Memory};
+    if let Some(swappiness) = memory.swappiness() {
+        let v1 = ("memory.swappiness", swappiness.to_string());
+        add("linux.resources.memory.swappiness", Memory, Some(v1), None);
+    }
+    if memory.disable_oom_killer() == Some(true) {
+        add("linux.resources.memory.disableOOMKiller", Memory, Some(("memory.oom_control", "1".to_owned())), None);
+    }
+    for (flag, file, bytes) in [
+        ("linux.resources.memory.kernel", "memory.kmem.limit_in_bytes", memory.kernel()),
+        ("linux.resources.memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp()),
+    ] {
+        if let Some(bytes) = bytes.filter(|bytes| *bytes != 0) {
+            add(flag, Memory, Some((file, bytes.to_string())), None);
+        }
+    }
+    // With a quota above zero both are the one word of docker's.
+    if let (Some(quota @ ..=-1), period) = (cpu.quota(), cpu.period()) {
+        let v2 = format!("max {}", period.unwrap_or(100_000));
+        add("linux.resources.cpu.quota", Cpu, Some(("cpu.cfs_quota_us", quota.to_string())), Some(("cpu.max", v2)));
+    }
+    if let (None | Some(..=0), Some(period @ 1..)) = (cpu.quota(), cpu.period()) {
+        let v2 = ("cpu.max", format!("max {period}"));
+        add("linux.resources.cpu.period", Cpu, Some(("cpu.cfs_period_us", period.to_string())), Some(v2));
+    }
+    if let Some(burst) = cpu.burst() {
+        let (v1, v2) = (("cpu.cfs_burst_us", burst.to_string()), ("cpu.max.burst", burst.to_string()));
+        add("linux.resources.cpu.burst", Cpu, Some(v1), Some(v2));
+    }
+    if let Some(idle) = cpu.idle() {
+        let (v1, v2) = (("cpu.idle", idle.to_string()), ("cpu.idle", idle.to_string()));
+        add("linux.resources.cpu.idle", Cpu, Some(v1), Some(v2));
+    }
+    if let Some(period) = cpu.realtime_period().filter(|period| *period > 0) {
+        let v1 = ("cpu.rt_period_us", period.to_string());
+        add("linux.resources.cpu.realtimePeriod", Cpu, Some(v1), None);
+    }
+    if let Some(runtime) = cpu.realtime_runtime().filter(|runtime| *runtime != 0) {
+        let v1 = ("cpu.rt_runtime_us", runtime.to_string());
+        add("linux.resources.cpu.realtimeRuntime", Cpu, Some(v1), None);
+    }
+    if let Some(weight) = block_io.weight().filter(|weight| *weight > 0) {
+        // Which of the two schedulers is there decides the name; both take the same numbers in v1.
+        let v2 = ("io.weight", format!("default {}", 1 + (u32::from(weight).max(10) - 10) * 9999 / 990));
+        add("linux.resources.blockIO.weight", Blkio, Some(("blkio.bfq.weight", weight.to_string())), Some(v2));
+    }
+    let mut unified: Vec<_> = resources.unified().iter().flatten().collect();
+    unified.sort();
+    for (name, value) in unified {
+        let controller = controller_of(name)?;
+        add("linux.resources.unified", controller, None, Some((name, value.clone())));
+    }
+    Ok(files)
+}
+
+/// Whose file of v2 it is.
+fn controller_of(file: &str) -> Result<Controller> {
+    let plain = !file.contains('/') && file.contains('.');
+    Ok(match file.split('.').next().filter(|_| plain) {
+        Some("memory") => Controller::Memory,
+        Some("cpu") => Controller::Cpu,
+        Some("cpuset") => Controller::Cpuset,
+        Some("pids") => Controller::Pids,
+        Some("io") => Controller::Blkio,
+        // What every cgroup of v2 has.
+        Some("cgroup") => Controller::Freezer,
+        _ => anyhow::bail!("linux.resources.unified: `{file}` is no file of a controller that is used here"),
     })
 }
 

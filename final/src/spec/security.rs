@@ -92,7 +92,7 @@ impl Security {
 
     /// The five sets of `user`, in OCI's words.
     pub(super) fn sets(&self, user: &User) -> Result<LinuxCapabilities> {
-        Ok(sets(Sets::of_user(self.capabilities()?, user.uid))?)
+        Ok(in_oci_words(Sets::of_user(self.capabilities()?, user.uid))?)
     }
 
     /// What is hidden and what can only be read.
@@ -112,10 +112,7 @@ impl Security {
         if self.privileged {
             return Ok(vec![LinuxDeviceCgroupBuilder::default().allow(true).access("rwm").build()?]);
         }
-        let mut rules = vec![LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?];
-        for rule in default_devices() {
-            rules.push(device_rule(&rule)?);
-        }
+        let mut rules = with_default_devices(None)?;
         for device in &self.devices {
             let (kind, major, minor, _) = device.look()?;
             let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).major(major).minor(minor);
@@ -145,6 +142,19 @@ impl Security {
 }
 
 /// A path of the list and all below it; `*` at the end of a name stands for anything, as podman's.
+/// Adds what every container may open to a list of devices; without a list nothing else is allowed.
+///
+/// # Errors
+/// What is no rule.
+pub(crate) fn with_default_devices(rules: Option<Vec<LinuxDeviceCgroup>>) -> Result<Vec<LinuxDeviceCgroup>> {
+    let nothing = || Ok(vec![LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?]);
+    let mut rules: Vec<LinuxDeviceCgroup> = rules.map_or_else(nothing, anyhow::Ok)?;
+    for rule in default_devices() {
+        rules.push(device_rule(&rule)?);
+    }
+    Ok(rules)
+}
+
 fn covers(given: &Path, path: &Path) -> bool {
     match given.to_str().and_then(|text| text.strip_suffix('*')) {
         Some(beginning) => path.to_str().is_some_and(|path| path.starts_with(beginning)),
@@ -218,7 +228,8 @@ fn device_rule(rule: &DeviceRule) -> Result<LinuxDeviceCgroup> {
     Ok(built.build()?)
 }
 
-fn sets(sets: Sets) -> Result<LinuxCapabilities, oci_spec::OciSpecError> {
+/// The five sets in OCI's words.
+pub(crate) fn in_oci_words(sets: Sets) -> Result<LinuxCapabilities, oci_spec::OciSpecError> {
     let Sets { bounding, permitted, effective, inheritable, ambient } = sets;
     LinuxCapabilitiesBuilder::default()
         .bounding(words(bounding))

@@ -5,7 +5,8 @@ use super::{precompiled, rules, tree};
 use crate::{Capabilities, Error};
 use std::borrow::Cow;
 use std::fmt;
-use sys::seccomp::{Instruction, MAX_INSTRUCTIONS, flag, load};
+use std::os::fd::OwnedFd;
+use sys::seccomp::{Instruction, MAX_INSTRUCTIONS, flag, load, load_with_listener};
 use sys::{Failure, Whilst};
 
 /// A program of the kernel's, which answers every system call from now on.
@@ -53,6 +54,16 @@ impl Filter {
         load(&self.program, self.flags).whilst("load the seccomp filter", c"")
     }
     // ANCHOR_END: load
+
+    /// The same, and gives the descriptor of a listener, for profiles with `SCMP_ACT_NOTIFY`. Child half.
+    ///
+    /// # Errors
+    /// As [`Filter::load`]; EBUSY when there is a listener already.
+    #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+    #[deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    pub fn load_with_listener(&self) -> Result<OwnedFd, Failure<'static>> {
+        load_with_listener(&self.program, self.flags).whilst("load the seccomp filter", c"")
+    }
 
     /// The program.
     #[must_use]

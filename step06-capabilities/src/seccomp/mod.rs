@@ -6,6 +6,7 @@
 
 mod assembler;
 mod filter;
+mod oci;
 mod precompiled;
 mod profile;
 mod rules;

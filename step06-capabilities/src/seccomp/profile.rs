@@ -55,6 +55,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub(super) fn plain(
+        names: Vec<String>,
+        action: Action,
+        errno_ret: Option<u16>,
+        args: Option<Vec<Argument>>,
+    ) -> Self {
+        let (includes, excludes) = (Filter::default(), Filter::default());
+        Self { name: None, names: Some(names), action, errno_ret, args, includes, excludes }
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().flatten().chain(&self.name).map(String::as_str)
     }
@@ -190,7 +200,24 @@ impl Profile {
         Ok(Self { architectures: Some(architectures), arch_map: None, syscalls: Some(syscalls), ..self })
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn plain_of(
+        (default_action, default_errno_ret): (Action, Option<u16>),
+        architectures: Option<Vec<String>>,
+        flags: Option<Vec<Flag>>,
+        syscalls: Vec<Entry>,
+    ) -> Self {
+        Self {
+            default_action,
+            default_errno_ret,
+            architectures,
+            arch_map: None,
+            flags,
+            listener_path: None,
+            syscalls: Some(syscalls),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
         if self.architectures.as_ref().is_some_and(|list| !list.is_empty()) && self.arch_map.is_some() {
             return Err("`architectures` and `archMap` are both there; which one counts?".to_owned());
         }

@@ -159,7 +159,7 @@ mod tests {
         let bind = mounted("type=bind,src=/a,dst=/b,readonly,bind-propagation=rslave");
         assert_eq!(
             (bind.fs_type.as_str(), bind.options),
-            ("bind", ["rbind", "ro", "rslave"].map(str::to_owned).to_vec())
+            ("bind", ["rbind", "rro", "rslave"].map(str::to_owned).to_vec())
         );
         let tmpfs = mounted("type=tmpfs,target=/t,tmpfs-size=1m");
         assert!(tmpfs.fs_type == "tmpfs" && tmpfs.options.contains(&"size=1m".to_owned()));

@@ -1,0 +1,81 @@
+//! How a process is scheduled: on processors and on disks.
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// What [`set_schedule`] sets. Source: sched_setattr(2), `struct sched_attr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// `SCHED_OTHER` and the rest, by number.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// For `SCHED_OTHER` and `SCHED_BATCH`: -20 to 19.
+    pub nice: i32,
+    /// For `SCHED_FIFO` and `SCHED_RR`: 1 to 99.
+    pub priority: u32,
+    /// For `SCHED_DEADLINE`, in nanoseconds.
+    pub runtime_ns: u64,
+    /// For `SCHED_DEADLINE`, in nanoseconds.
+    pub deadline_ns: u64,
+    /// For `SCHED_DEADLINE`, in nanoseconds.
+    pub period_ns: u64,
+}
+
+/// The kernel's structure, in its first version.
+#[repr(C)]
+struct Raw {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Sets the scheduler of the calling thread.
+///
+/// # Errors
+/// EINVAL for numbers that do not go together, EPERM without CAP_SYS_NICE. Source: sched_setattr(2).
+pub fn set_schedule(attributes: &Attributes) -> nix::Result<()> {
+    const SIZE: u32 = 48;
+    let raw = Raw {
+        size: SIZE,
+        policy: attributes.policy,
+        flags: attributes.flags,
+        nice: attributes.nice,
+        priority: attributes.priority,
+        runtime: attributes.runtime_ns,
+        deadline: attributes.deadline_ns,
+        period: attributes.period_ns,
+    };
+    // SAFETY: `raw` lives over the call, and is as long as it says.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, std::ptr::from_ref(&raw), 0) };
+    Errno::result(result).map(drop)
+}
+
+/// A class and a level of I/O priority. Source: ioprio_set(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IoPriority {
+    /// 1 real time, 2 best effort, 3 idle.
+    pub class: u8,
+    /// 0, the most urgent, to 7.
+    pub level: i64,
+}
+
+/// Sets the I/O priority of the calling thread.
+///
+/// # Errors
+/// EINVAL for a level out of its bounds, EPERM for real time without CAP_SYS_NICE.
+pub fn set_io_priority(priority: IoPriority) -> nix::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_SHIFT: u8 = 13;
+    let level =
+        libc::c_int::try_from(priority.level).ok().filter(|level| (0..8).contains(level)).ok_or(Errno::EINVAL)?;
+    let value = libc::c_int::from(priority.class) << CLASS_SHIFT | level;
+    // SAFETY: integers only.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) };
+    Errno::result(result).map(drop)
+}
