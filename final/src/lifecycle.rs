@@ -3,7 +3,7 @@
 use crate::attach::dial;
 use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, find_id};
 use crate::engine::{Engine, still_alive};
-use crate::events::Notes;
+use crate::events::{Notes, note};
 use crate::monitor::{Failed, Monitor, Task, start as start_monitor};
 use crate::names;
 use crate::network;
@@ -153,13 +153,14 @@ impl Engine {
     pub fn set_restart_policy(&self, reference: &str, policy: RestartPolicy) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
         let mut record = Record::read(self.dirs(), &id).context("the container's record cannot be read")?;
-        if record.auto_remove && policy != RestartPolicy::No {
-            return Err(Refusal::new("a container that is removed when it ends (`--rm`) is not restarted")
-                .code(1)
-                .into());
+        if record.auto_remove {
+            let refusal = Refusal::new("a container that is removed when it ends (`--rm`) is not restarted");
+            return if policy == RestartPolicy::No { Ok(()) } else { Err(refusal.code(1).into()) };
         }
         record.upkeep.restart = policy;
-        record.write(self.dirs())
+        record.write(self.dirs())?;
+        note(self.dirs(), &record, "update", &[]);
+        Ok(())
     }
 
     /// Starts what is to run after a reboot: the containers whose restart policy says so. Their names, and what failed.

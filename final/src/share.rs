@@ -3,6 +3,7 @@
 use crate::cgroup;
 use crate::container::{Container, Record, State, Status, set_paused};
 use crate::engine::Engine;
+use crate::events::note;
 use crate::lifecycle::not_running;
 use crate::report::Refusal;
 use crate::spec::{from_limits, to_limits};
@@ -21,7 +22,9 @@ impl Engine {
             return Err(Refusal::new(format!("container `{reference}` is already paused")).code(1).into());
         }
         self.share(reference, &record.spec)?.freeze()?;
-        set_paused(self.dirs(), &record.id, true)
+        set_paused(self.dirs(), &record.id, true)?;
+        note(self.dirs(), &record, "pause", &[]);
+        Ok(())
     }
 
     /// Lets them go on.
@@ -33,7 +36,9 @@ impl Engine {
         if !state.paused {
             return Err(Refusal::new(format!("container `{reference}` is not paused")).code(1).into());
         }
-        self.go_on(&record, &state)
+        self.go_on(&record, &state)?;
+        note(self.dirs(), &record, "unpause", &[]);
+        Ok(())
     }
 
     /// After a signal: who is paused would not take it.
@@ -57,7 +62,9 @@ impl Engine {
         }
         let linux = record.spec.linux_mut().as_mut().context("the record has no part for Linux")?;
         linux.set_resources(Some(resources));
-        if record.auto_remove { record.write_last_word(self.dirs()) } else { record.write(self.dirs()) }
+        if record.auto_remove { record.write_last_word(self.dirs())? } else { record.write(self.dirs())? }
+        note(self.dirs(), &record, "update", &[]);
+        Ok(())
     }
 
     /// What a running container has used.
