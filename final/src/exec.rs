@@ -8,7 +8,7 @@ use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::events::Notes;
 use crate::launch::{Console, limits, oom_score, privileges_of_exec};
-use crate::lifecycle::not_running;
+use crate::lifecycle::{not_running, not_up};
 use crate::report::Refusal;
 use crate::rootless::join;
 use anyhow::{Context, Result};
@@ -77,7 +77,7 @@ impl Engine {
     /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
         let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
-        let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        let Status::Running(state) = status else { return Err(not_up(&request.container, &status)) };
         if state.paused {
             let refusal = Refusal::new(format!("container `{}` is paused", request.container));
             return Err(refusal.help("`tara unpause` lets it go on").code(1).into());

@@ -187,7 +187,11 @@ impl Engine {
     pub fn start(&self, reference: &str) -> Result<Result<(), Failed>> {
         let container = Container::find(self.dirs(), reference)?;
         match container.status {
-            Status::Running(_) | Status::Starting => Ok(Ok(())),
+            Status::Running(state) if state.paused => {
+                let refusal = Refusal::new(format!("container `{reference}` is paused"));
+                Err(refusal.help("`tara unpause` lets it go on").code(1).into())
+            }
+            Status::Running(_) | Status::Starting | Status::Restarting(_) => Ok(Ok(())),
             _ => Ok(start_monitor(self, Task::Start(container.record.id), None)?.map(drop)),
         }
     }
@@ -264,7 +268,15 @@ impl Engine {
     /// [`Refusal`] for a container that does not run.
     pub fn kill(&self, reference: &str, signal: i32) -> Result<()> {
         let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
-        let Status::Running(state) = status else { return Err(not_running(reference)) };
+        let state = match status {
+            Status::Running(state) => state,
+            // There is no process; that nobody starts one is what is wanted.
+            Status::Restarting(_) => {
+                self.end_its_restarts(&record.id)?;
+                return self.wait_until_dead(&record.id);
+            }
+            _ => return Err(not_running(reference)),
+        };
         // As docker: what is killed by hand stays down, even where its policy is to start again.
         if signal == Signal::SIGKILL as i32 {
             self.end_its_restarts(&record.id)?;
@@ -358,6 +370,15 @@ fn ends_within(process: &OwnedFd, patience: Option<Duration>) -> Result<bool> {
             Err(errno) => return Err(errno).context("wait for the end of the program"),
         }
     }
+}
+
+/// Why nothing can be done with the program of a container that has this status.
+pub(crate) fn not_up(reference: &str, status: &Status) -> anyhow::Error {
+    if matches!(status, Status::Restarting(_)) {
+        let refusal = Refusal::new(format!("container `{reference}` is restarting"));
+        return refusal.help("wait until it runs").code(1).into();
+    }
+    not_running(reference)
 }
 
 pub(crate) fn not_running(reference: &str) -> anyhow::Error {

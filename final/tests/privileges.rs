@@ -265,7 +265,8 @@ fn an_init_starts_its_program_under_the_filter(host: &Host) {
 /// The kernel forgets the wish to die with the parent when the user changes.
 fn another_user_dies_with_its_engine_too(host: &Host) {
     let engine = Engine::with_box(host);
-    let mut child = engine.command(&["run", "--rm", "--name", "web", "-u", "1000", "box", "sleep", "1000"]).spawn().unwrap();
+    let mut child =
+        engine.command(&["run", "--rm", "--name", "web", "-u", "1000", "box", "sleep", "1000"]).spawn().unwrap();
     let pid = testkit::until("it runs", || {
         let pid = engine.tara(&["inspect", "web"]).stdout;
         let pid: serde_json::Value = serde_json::from_str(&pid).ok()?;

@@ -95,7 +95,9 @@ impl Everything {
         } else {
             "all dangling images"
         };
-        let warning = format!("This will remove:\n  - all stopped containers\n  - all networks not used by at least one container{volumes}\n  - {which}\n");
+        let warning = format!(
+            "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container{volumes}\n  - {which}\n"
+        );
         if !confirmed(self.options.force, &warning)? {
             return Ok(0);
         }
