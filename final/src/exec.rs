@@ -8,8 +8,7 @@ use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::events::Notes;
 use crate::launch::{Console, limits, oom_score, privileges_of_exec};
-use crate::lifecycle::{not_running, not_up};
-use crate::report::Refusal;
+use crate::lifecycle::{is_paused, not_running, not_up};
 use crate::rootless::join;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -79,8 +78,7 @@ impl Engine {
         let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
         let Status::Running(state) = status else { return Err(not_up(&request.container, &status)) };
         if state.paused {
-            let refusal = Refusal::new(format!("container `{}` is paused", request.container));
-            return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
+            return Err(is_paused(&request.container));
         }
         let pid = Pid::from_raw(state.host_pid);
         let pidfd = sys::process::pidfd_open(pid).map_err(|_| not_running(&request.container))?;

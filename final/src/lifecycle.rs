@@ -187,10 +187,7 @@ impl Engine {
     pub fn start(&self, reference: &str) -> Result<Result<(), Failed>> {
         let container = Container::find(self.dirs(), reference)?;
         match container.status {
-            Status::Running(state) if state.paused => {
-                let refusal = Refusal::new(format!("container `{reference}` is paused"));
-                Err(refusal.help("`tara unpause` lets it go on").code(1).into())
-            }
+            Status::Running(state) if state.paused => Err(is_paused(reference)),
             Status::Running(_) | Status::Starting | Status::Restarting(_) => Ok(Ok(())),
             _ => Ok(start_monitor(self, Task::Start(container.record.id), None)?.map(drop)),
         }
@@ -379,6 +376,10 @@ pub(crate) fn not_up(reference: &str, status: &Status) -> anyhow::Error {
         return refusal.help("wait until it runs").code(1).into();
     }
     not_running(reference)
+}
+
+pub(crate) fn is_paused(reference: &str) -> anyhow::Error {
+    Refusal::new(format!("container `{reference}` is paused")).help("`tara unpause` lets it go on").code(1).into()
 }
 
 pub(crate) fn not_running(reference: &str) -> anyhow::Error {
