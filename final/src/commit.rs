@@ -3,7 +3,8 @@
 use crate::changes;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
-use crate::report::Refusal;
+use crate::events::note;
+use crate::report::{self, Refusal};
 use crate::view::View;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -26,6 +27,8 @@ pub struct CommitRequest {
     pub author: Option<String>,
     /// What for.
     pub message: Option<String>,
+    /// Whether its processes are stopped meanwhile: a layer that is written while it is read may be torn.
+    pub pause: bool,
     /// Instructions of a Dockerfile that change the configuration.
     pub changes: Vec<String>,
 }
@@ -41,6 +44,7 @@ impl Engine {
         let base = self.store().resolve(&record.image_id).context("the container's image is needed for its layers")?;
         let config =
             changes::apply(config(&container, base.config.config().clone().unwrap_or_default()), &request.changes)?;
+        let _until_the_layer_is_read = Paused::if_running(self, &container, request.pause)?;
         let upper = self.dirs().container(&record.id).join("diff");
         let upper = File::open(&upper).with_context(|| format!("open `{}`", upper.display()))?;
         let word = Word {
@@ -50,7 +54,10 @@ impl Engine {
             comment: request.message.clone(),
         };
         let made = self.store().commit(&base, upper.as_fd(), config, request.name.as_ref(), &word);
-        made.with_context(|| format!("cannot make an image of container `{}`", request.container))
+        let made = made.with_context(|| format!("cannot make an image of container `{}`", request.container))?;
+        let image = made.images.first().map(|image| image.id.to_string()).unwrap_or_default();
+        note(self.dirs(), record, "commit", &[("imageID", image)]);
+        Ok(made)
     }
 
     /// Writes the root file system of a container as a tar, without what is mounted in it.
@@ -67,6 +74,38 @@ impl Engine {
         let mut packer = Packer::new(writer, Form::Plain);
         packer.children(root.as_fd(), b".").with_context(|| format!("cannot export container `{reference}`"))?;
         packer.finish().map(drop).with_context(|| format!("cannot export container `{reference}`"))
+    }
+}
+
+/// A container whose processes are stopped, until this is dropped.
+struct Paused<'e> {
+    engine: &'e Engine,
+    id: String,
+}
+
+impl<'e> Paused<'e> {
+    fn if_running(engine: &'e Engine, container: &Container, wanted: bool) -> Result<Option<Self>> {
+        let id = container.record.id.clone();
+        match &container.status {
+            Status::Running(state) if wanted && !state.paused => match engine.pause(&id) {
+                Ok(()) => Ok(Some(Self { engine, id })),
+                // It has ended meanwhile, which is as good.
+                Err(_) if !matches!(Container::find(engine.dirs(), &id)?.status, Status::Running(_)) => Ok(None),
+                Err(error) => {
+                    let what = "its processes cannot be stopped meanwhile; `--pause=false` does without";
+                    Err(error.context(what))
+                }
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.unpause(&self.id) {
+            eprint!("{}", report::text(&error));
+        }
     }
 }
 

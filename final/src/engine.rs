@@ -459,9 +459,9 @@ impl Engine {
                 }
                 self.wait_until_dead(&id)?;
             }
-            Some(Status::Running(_) | Status::Starting | Status::Restarting(_)) => {
-                let what = format!("cannot remove the running container `{reference}`");
-                return Err(Refusal::new(what)
+            Some(status @ (Status::Running(_) | Status::Starting | Status::Restarting(_))) => {
+                let word = if matches!(status, Status::Starting) { "running" } else { status.word() };
+                return Err(Refusal::new(format!("cannot remove the {word} container `{reference}`"))
                     .help("end its program first, or force it with `tara rm -f`")
                     .code(1)
                     .into());

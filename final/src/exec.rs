@@ -10,8 +10,7 @@ use crate::events::Notes;
 use crate::launch::{
     Attributes, Console, capabilities_of_exec, limits, oom_score, own_stdio, privileges_of_exec, user_of,
 };
-use crate::lifecycle::not_running;
-use crate::report::Refusal;
+use crate::lifecycle::{is_paused, not_running, not_up};
 use crate::rootless::join;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -180,10 +179,9 @@ impl Engine {
     /// What keeps it from running; execve's refusal is [`step01_chroot::Error`].
     pub fn exec(&self, request: &ExecRequest) -> Result<u8> {
         let Container { record, status, .. } = Container::find(self.dirs(), &request.container)?;
-        let Status::Running(state) = status else { return Err(not_running(&request.container)) };
+        let Status::Running(state) = status else { return Err(not_up(&request.container, &status)) };
         if state.paused {
-            let refusal = Refusal::new(format!("container `{}` is paused", request.container));
-            return Err(refusal.help("`tara unpause` lets it go on").code(1).into());
+            return Err(is_paused(&request.container));
         }
         let signals = ForwardedSignals::block()?;
         let target = Target::open(Pid::from_raw(state.host_pid), state.start_time, self.privilege().has_many_users)?;

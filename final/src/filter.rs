@@ -6,6 +6,7 @@ use crate::network::show::{Ports, all_networks, all_ports};
 use crate::report::Refusal;
 use anyhow::Result;
 use jiff::{Timestamp, ToSpan};
+use regex_lite::Regex;
 use std::collections::{BTreeMap, HashSet};
 use step04_net_bridge::{PortSpec, Protocol};
 
@@ -147,6 +148,7 @@ pub fn of_containers(
     let ancestors: HashSet<String> =
         filters.of("ancestor").iter().flat_map(|image| descendants(engine, image)).collect();
     check_values(filters)?;
+    let names = filters.of("name").iter().map(|text| pattern(text)).collect::<Result<Vec<Regex>>>()?;
     let ports = if filters.has("publish") || filters.has("expose") { all_ports(engine.dirs()) } else { Ports::new() };
     let network_ids = if filters.has("network") { network_ids(engine)? } else { BTreeMap::new() };
     let filters = filters.clone();
@@ -171,7 +173,7 @@ pub fn of_containers(
                 || of_container.iter().any(|port| is_port(wanted, port.container_port, port.port.protocol))
         };
         filters.any("id", |wanted| record.id.starts_with(wanted.as_str()))
-            && filters.any("name", |wanted| name_matches(&record.name, wanted))
+            && (names.is_empty() || names.iter().any(|pattern| matches_name(pattern, &record.name)))
             && filters.labels(&record.asked.labels)
             && filters.any("status", |wanted| wanted == status.word())
             && filters.any("exited", |code| matches!(status, Status::Exited(exit) if exit.code.to_string() == *code))
@@ -224,18 +226,16 @@ fn check_values(filters: &Filters) -> Result<()> {
     Ok(())
 }
 
-/// A part of the name, with `^` and `$` for its ends: what people write of the regular expressions that docker takes.
-fn name_matches(name: &str, wanted: &str) -> bool {
-    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
-    let (begins, wanted) = wanted.strip_prefix('^').map_or((false, wanted), |rest| (true, rest));
-    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
-    let (ends, wanted) = wanted.strip_suffix('$').map_or((false, wanted), |rest| (true, rest));
-    match (begins, ends) {
-        (true, true) => name == wanted,
-        (true, false) => name.starts_with(wanted),
-        (false, true) => name.ends_with(wanted),
-        (false, false) => name.contains(wanted),
-    }
+/// docker's names begin with a slash, and a pattern may or may not: either form may match.
+fn matches_name(pattern: &Regex, name: &str) -> bool {
+    pattern.is_match(name) || pattern.is_match(&format!("/{name}"))
+}
+
+fn pattern(text: &str) -> Result<Regex> {
+    Regex::new(text).map_err(|error| {
+        let what = format!("invalid filter `name={text}`: {error}");
+        Refusal::new(what).help("it is a regular expression, such as `^web` or `web-[0-9]+`").code(1).into()
+    })
 }
 
 /// The ids of an image and of all that are built on it: whose layers begin with its.
@@ -272,9 +272,12 @@ mod tests {
 
     #[test]
     fn names_match_in_part() {
-        for (wanted, expected) in [("eb", true), ("^web$", true), ("^/web$", true), ("^eb", false), ("x", false)] {
-            assert_eq!(name_matches("web", wanted), expected, "{wanted}");
+        let cases =
+            [("eb", true), ("^web$", true), ("^/web$", true), ("^eb", false), ("x", false), ("^(web|db)$", true)];
+        for (wanted, expected) in cases {
+            assert_eq!(matches_name(&pattern(wanted).expect("a pattern"), "web"), expected, "{wanted}");
         }
+        assert!(pattern("(").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::attach::dial;
 use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, find_id};
 use crate::engine::{Engine, still_alive};
-use crate::events::Notes;
+use crate::events::{Notes, note};
 use crate::monitor::{Failed, Monitor, Task, start as start_monitor};
 use crate::names;
 use crate::network;
@@ -153,13 +153,14 @@ impl Engine {
     pub fn set_restart_policy(&self, reference: &str, policy: RestartPolicy) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
         let mut record = Record::read(self.dirs(), &id).context("the container's record cannot be read")?;
-        if record.auto_remove && policy != RestartPolicy::No {
-            return Err(Refusal::new("a container that is removed when it ends (`--rm`) is not restarted")
-                .code(1)
-                .into());
+        if record.auto_remove {
+            let refusal = Refusal::new("a container that is removed when it ends (`--rm`) is not restarted");
+            return if policy == RestartPolicy::No { Ok(()) } else { Err(refusal.code(1).into()) };
         }
         record.upkeep.restart = policy;
-        record.write(self.dirs())
+        record.write(self.dirs())?;
+        note(self.dirs(), &record, "update", &[]);
+        Ok(())
     }
 
     /// Starts what is to run after a reboot: the containers whose restart policy says so. Their names, and what failed.
@@ -186,7 +187,8 @@ impl Engine {
     pub fn start(&self, reference: &str) -> Result<Result<(), Failed>> {
         let container = Container::find(self.dirs(), reference)?;
         match container.status {
-            Status::Running(_) | Status::Starting => Ok(Ok(())),
+            Status::Running(state) if state.paused => Err(is_paused(reference)),
+            Status::Running(_) | Status::Starting | Status::Restarting(_) => Ok(Ok(())),
             _ => Ok(start_monitor(self, Task::Start(container.record.id), None)?.map(drop)),
         }
     }
@@ -263,7 +265,15 @@ impl Engine {
     /// [`Refusal`] for a container that does not run.
     pub fn kill(&self, reference: &str, signal: i32) -> Result<()> {
         let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
-        let Status::Running(state) = status else { return Err(not_running(reference)) };
+        let state = match status {
+            Status::Running(state) => state,
+            // There is no process; that nobody starts one is what is wanted.
+            Status::Restarting(_) => {
+                self.end_its_restarts(&record.id)?;
+                return self.wait_until_dead(&record.id);
+            }
+            _ => return Err(not_running(reference)),
+        };
         // As docker: what is killed by hand stays down, even where its policy is to start again.
         if signal == Signal::SIGKILL as i32 {
             self.end_its_restarts(&record.id)?;
@@ -357,6 +367,19 @@ fn ends_within(process: &OwnedFd, patience: Option<Duration>) -> Result<bool> {
             Err(errno) => return Err(errno).context("wait for the end of the program"),
         }
     }
+}
+
+/// Why nothing can be done with the program of a container that has this status.
+pub(crate) fn not_up(reference: &str, status: &Status) -> anyhow::Error {
+    if matches!(status, Status::Restarting(_)) {
+        let refusal = Refusal::new(format!("container `{reference}` is restarting"));
+        return refusal.help("wait until it runs").code(1).into();
+    }
+    not_running(reference)
+}
+
+pub(crate) fn is_paused(reference: &str) -> anyhow::Error {
+    Refusal::new(format!("container `{reference}` is paused")).help("`tara unpause` lets it go on").code(1).into()
 }
 
 pub(crate) fn not_running(reference: &str) -> anyhow::Error {

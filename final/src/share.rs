@@ -3,7 +3,8 @@
 use crate::cgroup;
 use crate::container::{Container, Record, State, Status, set_paused};
 use crate::engine::Engine;
-use crate::lifecycle::not_running;
+use crate::events::note;
+use crate::lifecycle::not_up;
 use crate::report::Refusal;
 use crate::spec::{from_limits, to_limits};
 use anyhow::{Context, Result};
@@ -21,7 +22,9 @@ impl Engine {
             return Err(Refusal::new(format!("container `{reference}` is already paused")).code(1).into());
         }
         self.share(reference, &record.spec)?.freeze()?;
-        set_paused(self.dirs(), &record.id, true)
+        set_paused(self.dirs(), &record.id, true)?;
+        note(self.dirs(), &record, "pause", &[]);
+        Ok(())
     }
 
     /// Lets them go on.
@@ -29,11 +32,13 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for one that is not paused.
     pub fn unpause(&self, reference: &str) -> Result<()> {
-        let (record, state) = self.running(reference)?;
-        if !state.paused {
+        let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
+        let Status::Running(state @ State { paused: true, .. }) = status else {
             return Err(Refusal::new(format!("container `{reference}` is not paused")).code(1).into());
-        }
-        self.go_on(&record, &state)
+        };
+        self.go_on(&record, &state)?;
+        note(self.dirs(), &record, "unpause", &[]);
+        Ok(())
     }
 
     /// After a signal: who is paused would not take it.
@@ -57,7 +62,13 @@ impl Engine {
         }
         let linux = record.spec.linux_mut().as_mut().context("the record has no part for Linux")?;
         linux.set_resources(Some(resources));
-        if record.auto_remove { record.write_last_word(self.dirs()) } else { record.write(self.dirs()) }
+        if record.auto_remove {
+            record.write_last_word(self.dirs())?
+        } else {
+            record.write(self.dirs())?
+        }
+        note(self.dirs(), &record, "update", &[]);
+        Ok(())
     }
 
     /// What a running container has used.
@@ -75,7 +86,7 @@ impl Engine {
         let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
         match status {
             Status::Running(state) => Ok((record, state)),
-            _ => Err(not_running(reference)),
+            other => Err(not_up(reference, &other)),
         }
     }
 

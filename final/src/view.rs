@@ -6,6 +6,7 @@ use crate::container::{Container, Lock, State, Status};
 use crate::engine::Engine;
 use crate::lifecycle::not_running;
 use crate::reclaim::put_to_rest;
+use crate::report::Refusal;
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -89,6 +90,13 @@ impl<'e> View<'e> {
 
     fn at_rest(engine: &'e Engine, container: &Container) -> Result<Self> {
         let record = &container.record;
+        // Its monitor has the lock, and for long.
+        if matches!(container.status, Status::Starting | Status::Restarting(_)) {
+            return Err(Refusal::new(format!("container `{}` is just starting", record.name))
+                .help("wait until it runs, or stop it")
+                .code(1)
+                .into());
+        }
         let lock = Lock::create(engine.dirs(), &record.id)?;
         let overlay = engine.overlay(&record.id, &record.layers, false);
         let lock = Some((lock, engine, record.id.clone()));

@@ -247,6 +247,9 @@ fn a_long_state_directory_is_no_trouble(host: &Host) {
         command.arg("--root").arg(engine.root()).arg("--run-root").arg(&long).args(arguments);
         host.run(&mut command)
     };
-    assert_eq!(tara(&["run", "--name", "web", "box", "echo", "hi"]).ok(), "hi\n");
+    let parent = host.cgroup_parent();
+    let run = ["run", "--cgroup-parent", &parent, "--name", "web", "box", "echo", "hi"];
+    assert_eq!(tara(&run).ok(), "hi\n");
     tara(&["rm", "web"]).ok();
+    tara(&["network", "prune", "-f"]).ok();
 }

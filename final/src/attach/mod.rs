@@ -6,7 +6,7 @@ mod raw;
 
 use crate::container::{Container, Status};
 use crate::engine::Engine;
-use crate::lifecycle::not_running;
+use crate::lifecycle::{is_paused, not_up};
 use crate::monitor::{Failed, failed};
 use crate::report::Refusal;
 use anyhow::{Context, Result, anyhow};
@@ -83,7 +83,11 @@ impl Engine {
     /// [`Refusal`] for a container that does not run, and for one whose `tara run` is in the foreground.
     pub fn attach(&self, reference: &str, session: impl FnOnce(bool, bool) -> Session) -> Result<End> {
         let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
-        let Status::Running(_) = status else { return Err(not_running(reference)) };
+        match &status {
+            Status::Running(state) if state.paused => return Err(is_paused(reference)),
+            Status::Running(_) => {}
+            other => return Err(not_up(reference, other)),
+        }
         let socket = dial(&self.dirs().live(&record.id)).map_err(|error| match error.downcast_ref() {
             Some(Errno::ENOENT | Errno::ECONNREFUSED) => without_monitor(reference),
             _ => error,

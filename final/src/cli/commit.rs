@@ -5,7 +5,7 @@ use super::print;
 use crate::commit::CommitRequest;
 use crate::engine::Engine;
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgAction, Args};
 use step07_images::Reference;
 
 /// Make an image of a container: its image and what it has written.
@@ -20,6 +20,10 @@ pub(crate) struct Commit {
     /// What was changed.
     #[arg(short, long)]
     message: Option<String>,
+    /// Stop its processes meanwhile.
+    #[arg(short, long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pause: bool,
     /// The container's name, id or beginning of its id.
     container: String,
     /// The image's name.
@@ -34,6 +38,7 @@ impl Commit {
             name: self.name.clone(),
             author: self.author.clone(),
             message: self.message.clone(),
+            pause: self.pause,
             changes: self.change.clone(),
         })?;
         loaded.images.iter().for_each(|image| print(&format!("{}\n", image.id)));

@@ -1,8 +1,9 @@
 //! `tara events`.
 
-use super::{Format, print};
+use super::print;
 use crate::engine::Engine;
 use crate::events::{Wanted, follow};
+use crate::format::Format;
 use crate::logs::parse_time;
 use anyhow::Result;
 use clap::Args;
@@ -19,13 +20,14 @@ pub(crate) struct Events {
     /// Only those that fit: type=, event=, container=, image=, label=, volume=, network=.
     #[arg(short, long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
-    /// How to write them.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// `json`, or a Go template, such as `{{.Type}} {{.Action}} {{.Actor.ID}}`.
+    #[arg(long)]
+    format: Option<String>,
 }
 
 impl Events {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let format = Format::parse(self.format.as_deref())?;
         let mut wanted = Wanted {
             since: self.since.as_deref().map(parse_time).transpose()?,
             until: self.until.as_deref().map(parse_time).transpose()?,
@@ -33,10 +35,7 @@ impl Events {
         };
         self.filter.iter().try_for_each(|filter| wanted.filter(filter))?;
         follow(engine.dirs(), &wanted, &mut |event| {
-            print(&match self.format {
-                Format::Table => format!("{}\n", event.in_words()),
-                Format::Json => format!("{}\n", serde_json::to_string(event)?),
-            });
+            print(&format.document(&serde_json::to_value(event)?, || format!("{}\n", event.in_words()))?);
             Ok(())
         })?;
         Ok(0)

@@ -1,8 +1,9 @@
 //! `tara info`.
 
-use super::{Format, print};
-use crate::container::{Container, Status};
+use super::print;
+use crate::container::Container;
 use crate::engine::Engine;
+use crate::format::Format;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
@@ -12,24 +13,28 @@ use step05_cgroups::{Hierarchy, Version};
 /// Show what the engine has and where it runs.
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// How to write it.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// `json`, or a Go template.
+    #[arg(short, long)]
+    format: Option<String>,
 }
 
 impl Info {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let format = Format::parse(self.format.as_deref())?;
         let containers = Container::all(engine.dirs())?;
-        let running = containers.iter().filter(|container| matches!(container.status, Status::Running(_))).count();
+        let count = |state: &str| containers.iter().filter(|container| container.status.word() == state).count();
+        let (running, paused) = (count("running"), count("paused"));
         let kernel = nix::sys::utsname::uname()?;
         let hierarchy = Hierarchy::find()?;
         let privilege = engine.privilege();
         let facts = [
             ("Containers", json!(containers.len())),
-            ("Running", json!(running)),
+            ("ContainersRunning", json!(running)),
+            ("ContainersPaused", json!(paused)),
+            ("ContainersStopped", json!(containers.len() - running - paused)),
             ("Images", json!(engine.store().list()?.len())),
-            ("Version", json!(env!("CARGO_PKG_VERSION"))),
-            ("StorageDriver", json!("overlay")),
+            ("ServerVersion", json!(env!("CARGO_PKG_VERSION"))),
+            ("Driver", json!("overlay2")),
             ("Root", json!(engine.dirs().root)),
             ("RunRoot", json!(engine.dirs().run)),
             ("KernelVersion", json!(kernel.release().to_string_lossy())),
@@ -39,15 +44,11 @@ impl Info {
             ("Cgroups", json!(hierarchy.kind())),
             ("Controllers", json!(controllers(&hierarchy))),
             ("SecurityOptions", json!(["seccomp=default"])),
-            ("Networks", json!(["none", "host"])),
+            ("Networks", json!(["bridge", "host", "none"])),
         ];
-        print(&match self.format {
-            Format::Json => format!(
-                "{}\n",
-                facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Value>()
-            ),
-            Format::Table => facts.iter().map(|(key, value)| format!("{key}: {}\n", plain(value))).collect(),
-        });
+        let document = facts.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let plain = || facts.iter().map(|(key, value)| format!("{key}: {}\n", plain(value))).collect();
+        print(&format.document(&document, plain)?);
         Ok(0)
     }
 }

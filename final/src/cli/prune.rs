@@ -3,6 +3,7 @@
 use super::{confirmed, images, print, ps, volume};
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::events::note_other;
 use crate::filter::Filters;
 use crate::format::size;
 use anyhow::Result;
@@ -27,7 +28,7 @@ pub(crate) struct Images {
     options: Options,
 }
 
-/// Remove the containers that do not run, and the images without a name that no container uses.
+/// Remove the containers that do not run, the networks that nobody is in, and the images without a name that no container uses.
 #[derive(Debug, Args)]
 pub(crate) struct Everything {
     /// Also the images with a name that no container uses.
@@ -94,7 +95,9 @@ impl Everything {
         } else {
             "all dangling images"
         };
-        let warning = format!("This will remove:\n  - all stopped containers{volumes}\n  - {which}\n");
+        let warning = format!(
+            "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container{volumes}\n  - {which}\n"
+        );
         if !confirmed(self.options.force, &warning)? {
             return Ok(0);
         }
@@ -102,6 +105,10 @@ impl Everything {
         let mut removed = containers(engine, &filters)?;
         if self.volumes {
             print(&volume::prune(engine, false, &filters)?);
+        }
+        let networks = engine.prune_networks()?;
+        if !networks.is_empty() {
+            removed.text += &format!("Deleted Networks:\n{}\n\n", networks.join("\n"));
         }
         let images = of_images(engine, self.all, &filters)?;
         removed.text += &images.text;
@@ -150,6 +157,7 @@ fn of_images(engine: &Engine, all: bool, filters: &Filters) -> Result<Removed> {
             let names = if image.names.is_empty() { vec![image.id.to_string()] } else { image.names.clone() };
             let gone = names.iter().all(|name| engine.remove_image(name, false).is_ok());
             if gone {
+                note_other(engine.dirs(), "image", "delete", &image.id.to_string(), &[]);
                 removed.bytes += image.size;
                 removed.text += &names
                     .iter()

@@ -1,13 +1,11 @@
 //! `tara stats`.
 
-use super::{Format, print};
+use super::print;
 use crate::container::{Container, State, Status};
 use crate::engine::Engine;
-use crate::format::{size, table};
-use crate::lifecycle::not_running;
+use crate::format::{Format, Listing, Row, size};
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{IsTerminal, stdout};
@@ -28,10 +26,25 @@ pub(crate) struct Stats {
     /// Do not cut ids short.
     #[arg(long)]
     no_trunc: bool,
-    /// How to write it.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// Table, `table TEMPLATE`, `json`, or a Go template.
+    #[arg(long)]
+    format: Option<String>,
 }
+
+const LISTING: Listing = Listing {
+    fields: &[
+        ("ID", "CONTAINER ID"),
+        ("Name", "NAME"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+        ("Container", "CONTAINER"),
+    ],
+    table: &["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"],
+};
 
 /// What one container has used at one moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,13 +62,14 @@ struct Moment {
 
 impl Stats {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+        let format = Format::parse(self.format.as_deref())?;
         let mut before = self.measure(engine, &self.find(engine)?);
         loop {
             // Processor time is a difference: the first numbers are there after a second, as docker's.
             std::thread::sleep(Duration::from_secs(1));
             let containers = self.find(engine)?;
             let now = self.measure(engine, &containers);
-            let text = self.text(&containers, &before, &now);
+            let text = self.text(&format, &containers, &before, &now)?;
             let clear = if self.no_stream || !stdout().is_terminal() { "" } else { "\x1b[2J\x1b[H" };
             print(&format!("{clear}{text}"));
             if self.no_stream {
@@ -66,16 +80,13 @@ impl Stats {
     }
 
     fn find(&self, engine: &Engine) -> Result<Vec<Container>> {
-        let mut found = match self.containers[..] {
-            [] => Container::all(engine.dirs())?,
-            ref names => names.iter().map(|name| Container::find(engine.dirs(), name)).collect::<Result<_>>()?,
-        };
-        let runs = |container: &Container| matches!(container.status, Status::Running(_));
-        if let (Some(name), Some(_)) = (self.containers.first(), found.iter().find(|container| !runs(container))) {
-            return if self.all { Ok(found) } else { Err(not_running(name)) };
+        if self.containers.is_empty() {
+            let mut all = Container::all(engine.dirs())?;
+            all.retain(|container| self.all || matches!(container.status, Status::Running(_)));
+            return Ok(all);
         }
-        found.retain(|container| self.all || runs(container));
-        Ok(found)
+        // Who is named is shown, as docker does: one that does not run has used nothing.
+        self.containers.iter().map(|name| Container::find(engine.dirs(), name)).collect()
     }
 
     fn measure(&self, engine: &Engine, containers: &[Container]) -> Moment {
@@ -88,24 +99,21 @@ impl Stats {
         Moment { at: Instant::now(), samples }
     }
 
-    fn text(&self, containers: &[Container], before: &Moment, now: &Moment) -> String {
-        let rows = containers.iter().map(|container| self.row(container, before, now));
-        if self.format == Format::Json {
-            return rows.map(|row| json_line(&row)).collect();
-        }
-        let header = ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"];
-        table(&[header.map(str::to_owned)].into_iter().chain(rows).collect::<Vec<_>>())
+    fn text(&self, format: &Format, containers: &[Container], before: &Moment, now: &Moment) -> Result<String> {
+        let rows: Vec<Row> = containers.iter().map(|container| self.row(container, before, now)).collect();
+        LISTING.write(format, &rows)
     }
 
-    fn row(&self, Container { record, .. }: &Container, before: &Moment, now: &Moment) -> [String; 8] {
+    fn row(&self, Container { record, .. }: &Container, before: &Moment, now: &Moment) -> Row {
         let of = |moment: &Moment| moment.samples.get(&record.id).copied().unwrap_or_default();
         let (was, is) = (of(before), of(now));
         let memory = is.used.memory.unwrap_or_default();
         let used = memory.usage.0.saturating_sub(memory.inactive_file.0);
         let limit = memory.limit.map_or_else(memory_of_the_machine, |limit| limit.0.min(memory_of_the_machine()));
         let io = is.used.io.unwrap_or_default();
-        [
-            if self.no_trunc { record.id.clone() } else { record.id.chars().take(12).collect() },
+        let id: String = if self.no_trunc { record.id.clone() } else { record.id.chars().take(12).collect() };
+        let values = vec![
+            id.clone(),
             record.name.clone(),
             percent(cpu_ns(&is).saturating_sub(cpu_ns(&was)), nanoseconds(now.at - before.at)),
             format!("{} / {}", binary_size(used), binary_size(limit)),
@@ -113,16 +121,10 @@ impl Stats {
             format!("{} / {}", size(is.network.0), size(is.network.1)),
             format!("{} / {}", size(io.read_bytes), size(io.written_bytes)),
             is.used.pids.unwrap_or_default().current.to_string(),
-        ]
+            id,
+        ];
+        Row { values, ..Row::default() }
     }
-}
-
-fn json_line([id, name, cpu, memory, memory_percent, network, block, pids]: &[String; 8]) -> String {
-    let line = json!({
-        "BlockIO": block, "CPUPerc": cpu, "Container": id, "ID": id, "MemPerc": memory_percent, "MemUsage": memory,
-        "Name": name, "NetIO": network, "PIDs": pids,
-    });
-    format!("{line}\n")
 }
 
 fn cpu_ns(sample: &Sample) -> u64 {

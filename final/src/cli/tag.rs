@@ -1,6 +1,7 @@
 //! `tara tag`.
 
 use crate::engine::Engine;
+use crate::events::note_other;
 use anyhow::Result;
 use clap::Args;
 
@@ -18,6 +19,8 @@ pub(crate) struct Tag {
 impl Tag {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         engine.store().tag(&self.source, &self.target)?;
+        let image = engine.store().resolve(&self.target)?.id.to_string();
+        note_other(engine.dirs(), "image", "tag", &image, &[("name", self.target.clone())]);
         Ok(0)
     }
 }

@@ -4,7 +4,7 @@ use super::print;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
 use crate::format::columns;
-use crate::lifecycle::not_running;
+use crate::lifecycle::not_up;
 use crate::report::Refusal;
 use crate::top::{Process, processes};
 use anyhow::Result;
@@ -26,8 +26,9 @@ const AUX: [&str; 9] = ["user", "pid", "%cpu", "vsz", "rss", "tty", "stat", "sta
 impl Top {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let names = self.columns()?;
-        let Status::Running(state) = Container::find(engine.dirs(), &self.container)?.status else {
-            return Err(not_running(&self.container));
+        let state = match Container::find(engine.dirs(), &self.container)?.status {
+            Status::Running(state) => state,
+            other => return Err(not_up(&self.container, &other)),
         };
         let line =
             |process: &Process| names.iter().filter_map(|name| process.column(name)).collect::<Vec<_>>().join("\t");

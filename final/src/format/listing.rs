@@ -72,6 +72,22 @@ pub fn refused(error: &super::template::Error, code: u8) -> anyhow::Error {
     Refusal::new(error.to_string()).help(help).code(code).into()
 }
 
+impl Format {
+    /// One document: as JSON, by the template, or as `plain` says it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for a field that there is not.
+    pub fn document(&self, document: &Value, plain: impl FnOnce() -> String) -> Result<String> {
+        match self {
+            Self::Table => Ok(plain()),
+            Self::Json => Ok(format!("{document}\n")),
+            Self::Lines(template) | Self::TableOf(template) => {
+                template.render(document).map(|text| text + "\n").map_err(|error| refused(&error, 1))
+            }
+        }
+    }
+}
+
 impl Listing {
     /// The list as text.
     ///

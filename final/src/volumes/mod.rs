@@ -20,6 +20,7 @@ pub use request::{Source, VolumeRequest};
 
 use crate::container::{ids, new_id};
 use crate::dirs::Dirs;
+use crate::events::note_other;
 use crate::names;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
@@ -96,7 +97,10 @@ impl<'d> Volumes<'d> {
         }
         fs::write(folder.join(RECORD), serde_json::to_vec(record)?)?;
         match fs::rename(&folder, self.dirs.volumes().join(name)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                note_other(self.dirs, "volume", "create", name, &[("driver", "local".to_owned())]);
+                Ok(())
+            }
             Err(error) => {
                 fs::remove_dir_all(&folder)?;
                 let there = [ErrorKind::DirectoryNotEmpty, ErrorKind::AlreadyExists].contains(&error.kind());
@@ -154,7 +158,9 @@ impl<'d> Volumes<'d> {
         }
         let gone = self.dirs.volumes().join(format!("{GONE}{}", new_id()?));
         let removed = fs::rename(&volume.folder, &gone).and_then(|()| fs::remove_dir_all(&gone));
-        removed.or_else(crate::reclaim::gone).with_context(|| format!("cannot remove the volume `{name}`"))
+        removed.or_else(crate::reclaim::gone).with_context(|| format!("cannot remove the volume `{name}`"))?;
+        note_other(self.dirs, "volume", "destroy", name, &[("driver", "local".to_owned())]);
+        Ok(())
     }
 
     /// What was left half-made or half-removed.

@@ -49,7 +49,11 @@ impl<'h> Engine<'h> {
         // The one thing that a test makes on the real host: below a parent that is the test's alone.
         match arguments.split_first() {
             Some((verb @ (&"run" | &"create"), rest)) => {
-                command.arg(verb).arg("--cgroup-parent").arg(self.host.cgroup_parent()).args(rest)
+                command.arg(verb).arg("--cgroup-parent").arg(self.host.cgroup_parent());
+                if in_the_machine() && !rest.contains(&"--network") {
+                    command.args(["--network", "none"]);
+                }
+                command.args(rest)
             }
             _ => command.args(arguments),
         };
@@ -100,6 +104,11 @@ impl Drop for Engine<'_> {
         }
         remove_parent(self.host);
     }
+}
+
+/// The kernel of testkit's machine has no bridges and no nf_tables.
+fn in_the_machine() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
 }
 
 /// The directories of the test's cgroups, in every tree.
