@@ -77,7 +77,7 @@ impl Error {
             }
             Self::Kernel { errno: Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT, .. } => {
                 "this kernel lacks bridge, veth or nf_tables (with the families inet and bridge, nat, masq, fib): \
-                 sudo modprobe -a bridge veth nf_tables nft_nat nft_masq nft_fib_inet"
+                 sudo modprobe -a bridge veth nf_tables nft_nat nft_masq nft_fib_inet; or go without: `--network none`"
             }
             Self::Subnet(_) => "write the first address and the number of fixed bits, for example 172.30.0.0/16",
             Self::Mac(_) => "write six bytes, the first of them even, for example 02:42:ac:14:00:02",

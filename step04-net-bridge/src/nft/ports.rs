@@ -95,9 +95,13 @@ fn already_published(rules: &Rules, wanted: &[Published]) -> Error {
 /// All published ports, and the container each belongs to. For checks, and to reclaim what a crash left behind.
 ///
 /// # Errors
-/// When nf_tables cannot be asked. No table means no ports.
+/// When nf_tables cannot be asked. No table means no ports, and so does a kernel without nf_tables.
 pub fn published() -> Result<Vec<(Published, String)>, Error> {
-    published_in(&Rules::open()?).or_else(|refusal| match refusal.errno {
+    let rules = match Rules::open() {
+        Err(Error::Kernel { errno: Errno::EPROTONOSUPPORT, .. }) => return Ok(Vec::new()),
+        rules => rules?,
+    };
+    published_in(&rules).or_else(|refusal| match refusal.errno {
         Errno::ENOENT => Ok(Vec::new()),
         _ => Err(Error::kernel("list the published ports of", TABLE)(refusal)),
     })
