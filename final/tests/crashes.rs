@@ -100,18 +100,11 @@ fn assert_recovers(engine: &Engine<'_>, before: &BTreeSet<u32>, options: &[&str]
     until(&format!("no process is left: {when}"), || (processes() == *before).then_some(()));
     let check = engine.tara(&["system", "check"]);
     let left = ids(engine);
-<<<<<<< HEAD
-    let trash = [engine.root().join("trash"), engine.run_root().join("trash")];
-    let thrown_away: Vec<String> = trash.into_iter().flat_map(|folder| engine.entries(folder)).collect();
-    let is_clean = left.is_empty() && thrown_away.is_empty();
-    assert_eq!(check.code, i32::from(!is_clean), "{when}: {left:?}\n{check:?}");
-=======
     // What a kill in the middle of throwing away leaves, besides whole containers.
     let parts = ["was thrown away and is not removed", "has an address in the network"];
     let is_part = |line: &str| parts.iter().any(|part| line.contains(part));
     let only_parts = check.code == 1 && check.stdout.lines().all(is_part);
     assert!(check.code == i32::from(!left.is_empty()) || only_parts, "{when}: {left:?}\n{check:?}");
->>>>>>> 6ba9c5b (tests: Keep to none's network in the machine, whose kernel has no NAT; expect the trash after a kill)
     for id in &left {
         assert!(check.stdout.contains(&format!("container {}", &id[..12])), "{when}: {id}\n{check:?}");
     }

@@ -24,6 +24,8 @@ testkit::suite! {
     wrong_words_are_refused: [BUSYBOX],
     nobody_unmounts_what_hides: [Need::Root, BUSYBOX],
     an_init_starts_its_program_under_the_filter: [BUSYBOX],
+    any_user_may_listen_on_any_port: [Need::Root, BUSYBOX],
+    the_group_is_among_the_groups: [Need::Root, BUSYBOX],
     another_user_dies_with_its_engine_too: [Need::Root, BUSYBOX],
 }
 
@@ -281,4 +283,28 @@ fn another_user_dies_with_its_engine_too(host: &Host) {
     testkit::until("the program is gone", || is_gone().then_some(()));
     engine.tara(&["system", "reclaim"]).ok();
     engine.assert_clean();
+}
+
+/// As docker's containers: a web server need not be root.
+fn any_user_may_listen_on_any_port(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; httpd -p 80 -h /tmp && echo listens";
+    for network in ["none", "bridge"] {
+        assert_eq!(engine.shell(&["-u", "1000", "--network", network], script).ok(), "0\nlistens\n", "{network}");
+    }
+    let options = ["--network", "none", "--userns", "auto", "-u", "1000"];
+    assert_eq!(engine.shell(&options, script).ok(), "0\nlistens\n");
+    let asked = ["--network", "none", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"];
+    assert!(engine.shell(&asked, script).ok().starts_with("1024\n"));
+}
+
+/// CVE-2022-36109: who is denied something as a member of a group must not get rid of the group.
+fn the_group_is_among_the_groups(host: &Host) {
+    let engine = Engine::with_box(host);
+    let groups = |options: &[&str]| {
+        let status = engine.facts(&[&["--network", "none"], options].concat()).status;
+        status["Groups"].trim().to_owned()
+    };
+    assert_eq!((groups(&[]), groups(&["-u", "1000:7"])), ("0".to_owned(), "7".to_owned()));
+    assert_eq!(groups(&["-u", "1000:7", "--group-add", "9"]), "7 9");
 }

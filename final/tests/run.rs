@@ -52,6 +52,7 @@ testkit::suite! {
     a_double_chroot_does_not_get_out: [Need::Root, BUSYBOX],
     tara_uses_little_memory: [BUSYBOX],
     an_ordinary_user_runs_containers: [Need::Root, BUSYBOX],
+    where_user_namespaces_are_forbidden_the_switch_is_named: [BUSYBOX, Need::MachineOnly],
     an_ordinary_user_with_a_range_has_many_users: [Need::Root, BUSYBOX, NEWUIDMAP],
 }
 
@@ -493,4 +494,18 @@ fn an_ordinary_user_with_a_range_has_many_users(host: &Host) {
     let text = as_user(host, &["run", "--rm", "demo", "sh", "-c", "touch /x; chown 9:9 /x; stat -c %u:%g /x"]).ok();
     assert_eq!(text, "9:9\n");
     assert_eq!(as_user(host, &["system", "check"]).ok(), "nothing is left behind\n");
+}
+
+/// In the machine, whose switch nobody else needs meanwhile.
+fn where_user_namespaces_are_forbidden_the_switch_is_named(host: &Host) {
+    const SWITCH: &str = "/proc/sys/user/max_user_namespaces";
+    let before = fs::read_to_string(SWITCH).unwrap();
+    fs::write(SWITCH, "0").unwrap();
+    let output = as_user(host, &["run", "--rm", "demo", "true"]);
+    fs::write(SWITCH, before).unwrap();
+    assert_eq!(output.code, 125, "{output:?}");
+    assert!(output.stderr.starts_with("error: cannot run containers as an ordinary user here\n"), "{output:?}");
+    let help = "  help: user namespaces are switched off here: sudo sysctl user.max_user_namespaces=10000\n";
+    assert!(output.stderr.ends_with(help), "{output:?}");
+    assert_eq!(as_user(host, &["run", "--rm", "--network", "none", "demo", "true"]).code, 0);
 }

@@ -60,7 +60,7 @@ pub use error::Error;
 pub use host::HostAddresses;
 pub use leases::{Lease, Leases, Request};
 pub use link::give_link;
-pub use loopback::loopback_up;
+pub use loopback::{loopback_up, ports_for_all};
 pub use netns::Netns;
 pub use network::{DEFAULT, Network, Settings};
 pub use networks::{Joined, Networks};

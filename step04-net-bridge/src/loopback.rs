@@ -4,7 +4,11 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use nix::sys::stat::Mode;
+use nix::unistd::write;
+use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 use sys::{Failure, Whilst};
 
@@ -14,6 +18,19 @@ use sys::{Failure, Whilst};
 /// EPERM without CAP_NET_ADMIN over the network namespace. Sources: rtnetlink(7), "RTM_NEWLINK"; netlink(7).
 pub fn loopback_up() -> Result<(), Failure<'static>> {
     exchange().whilst("set up the link", c"lo")
+}
+
+/// Lets every user of the calling thread's network namespace listen on any port and send echo requests, as docker does: who may
+/// not do so on a host is root's affair, and here there is nobody else to protect. Child half.
+///
+/// What cannot be set stays as it is; in a user namespace the range of groups is one. Sources: ip-sysctl.rst; icmp(7).
+pub fn ports_for_all() {
+    let set = |path: &CStr, value: &[u8]| {
+        let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        write(file, value).map(drop)
+    };
+    let _stays_roots = set(c"/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0");
+    let _stays_nobodys = set(c"/proc/sys/net/ipv4/ping_group_range", b"0 2147483647");
 }
 
 fn exchange() -> nix::Result<()> {

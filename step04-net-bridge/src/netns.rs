@@ -1,6 +1,6 @@
 //! A network namespace, as a descriptor: it lives as long as that, or a process in it.
 
-use crate::Error;
+use crate::{Error, ports_for_all};
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
@@ -28,6 +28,7 @@ impl Netns {
     /// Moves the calling thread into a new one.
     pub(crate) fn unshare() -> Result<Self, Error> {
         unshare(CloneFlags::CLONE_NEWNET).map_err(Error::errno("make a network namespace", "CLONE_NEWNET"))?;
+        ports_for_all();
         Self::of_this_thread()
     }
     // ANCHOR_END: create

@@ -40,6 +40,10 @@ impl User {
         } else {
             found.user.gid = find_group(&read(root, "/etc/group", c"/etc/group")?, group)?;
         }
+        // Or a set-group-ID program would be the way to get rid of it, where a group is denied something (CVE-2022-36109).
+        let own = found.user.gid;
+        found.user.groups.retain(|gid| *gid != own);
+        found.user.groups.insert(0, own);
         Ok(found.user)
     }
 
@@ -69,7 +73,8 @@ impl User {
     /// EINVAL for a number that the user namespace does not have; EPERM. Source: credentials(7).
     // ANCHOR: enter
     pub fn enter(&self, may_set_groups: bool) -> Result<(), Failure<'static>> {
-        if may_set_groups || !self.groups.is_empty() {
+        // What the kernel forbids to set is not asked for, where it would change nothing.
+        if may_set_groups || self.groups.iter().any(|group| *group != self.gid) {
             set_groups(&self.groups).whilst("set the supplementary groups", c"")?;
         }
         // Real, effective and saved: a saved 0 would be a way back.
@@ -200,13 +205,13 @@ mod tests {
     fn a_user_is_a_name_or_a_number_with_or_without_a_group() {
         let root = root_with(PASSWD, GROUP);
         let cases = [
-            ("", (0, 0, vec![10], "/root")),
-            ("ann", (1000, 1000, vec![10, 63], "/home/ann")),
-            ("1000", (1000, 1000, vec![10, 63], "/home/ann")),
-            ("ann:wheel", (1000, 10, vec![], "/home/ann")),
-            ("7:8", (7, 8, vec![], "/")),
-            ("7", (7, 0, vec![], "/")),
-            (":audio", (0, 63, vec![], "/root")),
+            ("", (0, 0, vec![0, 10], "/root")),
+            ("ann", (1000, 1000, vec![1000, 10, 63], "/home/ann")),
+            ("1000", (1000, 1000, vec![1000, 10, 63], "/home/ann")),
+            ("ann:wheel", (1000, 10, vec![10], "/home/ann")),
+            ("7:8", (7, 8, vec![8], "/")),
+            ("7", (7, 0, vec![0], "/")),
+            (":audio", (0, 63, vec![63], "/root")),
         ];
         for (spec, expected) in cases {
             assert_eq!(numbers(&lookup(root.path(), spec).unwrap()), expected, "{spec}");

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread::JoinHandle;
-use step04_net_bridge::{Connecting, Wired, loopback_up};
+use step04_net_bridge::{Connecting, Wired, loopback_up, ports_for_all};
 use sys::{Failure, Whilst};
 
 /// A network in the making.
@@ -162,6 +162,7 @@ impl Ready {
 fn make() -> Result<OwnedFd> {
     unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
     loopback_up().map_err(|failure| anyhow!("{failure}"))?;
+    ports_for_all();
     open_namespace(Path::new("/proc/thread-self/ns/net")).context("open the network namespace")
 }
 

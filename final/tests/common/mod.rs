@@ -50,11 +50,7 @@ impl<'h> Engine<'h> {
         match arguments.split_first() {
             Some((verb @ (&"run" | &"create"), rest)) => {
                 command.arg(verb).arg("--cgroup-parent").arg(self.host.cgroup_parent());
-<<<<<<< HEAD
-                if in_the_machine() && !rest.contains(&"--network") {
-=======
                 if in_the_machine() && !rest.iter().any(|word| word.starts_with("--net")) {
->>>>>>> 6ba9c5b (tests: Keep to none's network in the machine, whose kernel has no NAT; expect the trash after a kill)
                     command.args(["--network", "none"]);
                 }
                 command.args(rest)
@@ -110,11 +106,7 @@ impl Drop for Engine<'_> {
     }
 }
 
-<<<<<<< HEAD
-/// The kernel of testkit's machine has no bridges and no nf_tables.
-=======
 /// Its kernel cannot translate addresses (Debian builds it without `nft_nat`): no bridge there.
->>>>>>> 6ba9c5b (tests: Keep to none's network in the machine, whose kernel has no NAT; expect the trash after a kill)
 fn in_the_machine() -> bool {
     std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
 }
