@@ -15,6 +15,7 @@ pub(super) fn start(folder: &Folder, saved: &Saved) -> Result<()> {
     let pid = Pid::from_raw(saved.process.context("no process")?.host_pid);
     run_hooks(saved.hooks.as_ref(), Stage::StartContainer, &folder.document(saved), pid)?;
     gate::open_wide(&folder.gate(), &folder.id)?;
-    run_hooks_and_complain(saved.hooks.as_ref(), Stage::Poststart, &folder.document(saved), pid);
+    // It has run, whatever has become of it since.
+    run_hooks_and_complain(saved.hooks.as_ref(), Stage::Poststart, &folder.document_as(saved, "running"), pid);
     Ok(())
 }
