@@ -11,6 +11,7 @@
 //! | [`store`] | [`Store`]: find, list, name; `layout`: what lies where on the disk |
 //! | [`load`] | images from docker archives and OCI layouts |
 //! | [`import`] | an image from a directory or a tarball |
+//! | [`commit`] | an image and one more layer; [`pack`]: a directory as a tar, by descriptors
 //! | [`demo`] | an image from this machine's own programs: no network needed |
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
 //! | [`remove`] | removing images and names |
@@ -19,6 +20,7 @@
 //! What a real engine would do and this does not: fetch only parts of a layer, share files between layers, verify signatures.
 
 pub mod check;
+pub mod commit;
 mod compression;
 pub mod demo;
 pub mod digest;
@@ -28,6 +30,7 @@ pub mod import;
 mod intake;
 mod layout;
 pub mod load;
+pub mod pack;
 mod reach;
 pub mod reference;
 pub mod remove;
@@ -43,4 +46,5 @@ pub use load::{Loaded, Source};
 pub use reference::Reference;
 pub use remove::Removed;
 pub use store::Store;
+pub use tar::EntryType;
 pub use unpack::{Flavour, Limits, Refusal, Skipped};

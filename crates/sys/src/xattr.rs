@@ -50,6 +50,32 @@ pub fn get(path: &CStr, name: &CStr) -> nix::Result<Vec<u8>> {
     })
 }
 
+/// The names of all the attributes of an open file or directory.
+///
+/// # Errors
+/// flistxattr(2); EOPNOTSUPP where the file system has none.
+pub fn list_open(fd: impl AsFd) -> nix::Result<Vec<Vec<u8>>> {
+    let fd = fd.as_fd().as_raw_fd();
+    let names = read(|buffer| {
+        // SAFETY: a live descriptor, and a buffer that the kernel fills up to the length that is given with it.
+        unsafe { libc::flistxattr(fd, buffer.as_mut_ptr().cast(), buffer.len()) }
+    })?;
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(<[u8]>::to_vec).collect())
+}
+
+/// The value of the attribute `name` of an open file or directory.
+///
+/// # Errors
+/// fgetxattr(2); ENODATA when there is none.
+pub fn get_open(fd: impl AsFd, name: &CStr) -> nix::Result<Vec<u8>> {
+    let fd = fd.as_fd().as_raw_fd();
+    read(|buffer| {
+        // SAFETY: a live descriptor, a C string, and a buffer that the kernel fills up to the length that is given with it.
+        unsafe { libc::fgetxattr(fd, name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
+    })
+}
+
 /// Asks for the length with an empty buffer first; asks again when the attribute grew in between.
 fn read(call: impl Fn(&mut [u8]) -> isize) -> nix::Result<Vec<u8>> {
     loop {

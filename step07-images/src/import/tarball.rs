@@ -1,16 +1,12 @@
 //! A directory as a layer's tar: owners, modes, times to the nanosecond, attributes, hard links, devices, fifos, links.
 
 use crate::error::{Doing, Error};
+use crate::pack::{Form, Packer};
 use crate::unpack::Skipped;
-use nix::libc;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::ffi::CString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 use tar::{EntryType, Header};
 
 /// An extended attribute's full name and its value.
@@ -127,130 +123,10 @@ fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     records.extend_from_slice(&[key, b"=", value, b"\n"].concat());
 }
 
-/// Writes `folder` as a tar, in the order of names: the same folder gives the same bytes. Sockets are skipped.
+/// Writes `folder` as a tar. Sockets are skipped.
 pub(crate) fn write_folder<W: Write>(folder: &Path, writer: W) -> Result<(W, Vec<Skipped>), Error> {
-    let mut walk = Walk { root: folder, tar: TarWriter::new(writer), linked: HashMap::new(), skipped: Vec::new() };
-    walk.entry(folder)?;
-    let writer = walk.tar.finish().doing("write the tar of", folder)?;
-    Ok((writer, walk.skipped))
-}
-
-struct Walk<'a, W> {
-    root: &'a Path,
-    tar: TarWriter<W>,
-    /// Files with several names: device and inode, and the first name.
-    linked: HashMap<(u64, u64), Vec<u8>>,
-    skipped: Vec<Skipped>,
-}
-
-impl<W: Write> Walk<'_, W> {
-    fn entry(&mut self, path: &Path) -> Result<(), Error> {
-        let data = fs::symlink_metadata(path).doing("look at", path)?;
-        let Some(kind) = kind(&data) else {
-            let entry = path.display().to_string();
-            self.skipped.push(Skipped { entry, what: "a socket: it means nothing without its server".into() });
-            return Ok(());
-        };
-        let mut item = Item {
-            name: name(path.strip_prefix(self.root).unwrap_or(path), data.is_dir()),
-            link: Vec::new(),
-            kind,
-            mode: data.mode() & 0o7777,
-            owner: (data.uid(), data.gid()),
-            mtime: (data.mtime(), u32::try_from(data.mtime_nsec()).unwrap_or(0)),
-            size: 0,
-            device: (0, 0),
-            attributes: attributes(path)?,
-        };
-        if let Some(first) = self.earlier_name(&data, &item.name) {
-            (item.kind, item.link) = (EntryType::Link, first);
-            return self.tar.add(&item, std::io::empty()).doing("write the tar of", path);
-        }
-        match kind {
-            EntryType::Symlink => item.link = fs::read_link(path).doing("read", path)?.into_os_string().into_vec(),
-            EntryType::Char | EntryType::Block => item.device = numbers(data.rdev()),
-            EntryType::Regular => {
-                item.size = data.len();
-                let file: File =
-                    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).doing("open", path)?;
-                return self.tar.add(&item, file).doing("write the tar of", path);
-            }
-            _ => {}
-        }
-        self.tar.add(&item, std::io::empty()).doing("write the tar of", path)?;
-        if data.is_dir() { self.children(path) } else { Ok(()) }
-    }
-
-    /// The first name of a file that has several; remembers `name` when it is the first.
-    fn earlier_name(&mut self, data: &Metadata, name: &[u8]) -> Option<Vec<u8>> {
-        if data.is_dir() || data.nlink() < 2 {
-            return None;
-        }
-        match self.linked.entry((data.dev(), data.ino())) {
-            Entry::Occupied(first) => Some(first.get().clone()),
-            Entry::Vacant(place) => {
-                place.insert(name.to_vec());
-                None
-            }
-        }
-    }
-
-    fn children(&mut self, folder: &Path) -> Result<(), Error> {
-        let entries = fs::read_dir(folder).doing("read", folder)?;
-        let mut paths =
-            entries.map(|entry| Ok(entry.doing("read", folder)?.path())).collect::<Result<Vec<PathBuf>, Error>>()?;
-        paths.sort();
-        paths.iter().try_for_each(|path| self.entry(path))
-    }
-}
-
-/// The name in the tar: `./` for the folder itself, a slash after directories, as GNU tar writes them.
-fn name(path: &Path, is_dir: bool) -> Vec<u8> {
-    let mut name = path.as_os_str().as_bytes().to_vec();
-    if name.is_empty() {
-        name.push(b'.');
-    }
-    if is_dir {
-        name.push(b'/');
-    }
-    name
-}
-
-fn kind(data: &Metadata) -> Option<EntryType> {
-    let kind = data.file_type();
-    Some(match () {
-        () if kind.is_dir() => EntryType::Directory,
-        () if kind.is_symlink() => EntryType::Symlink,
-        () if kind.is_file() => EntryType::Regular,
-        () if kind.is_fifo() => EntryType::Fifo,
-        () if kind.is_char_device() => EntryType::Char,
-        () if kind.is_block_device() => EntryType::Block,
-        () => return None,
-    })
-}
-
-fn numbers(device: u64) -> (u32, u32) {
-    let number = |number: u64| u32::try_from(number).unwrap_or(0);
-    (number(nix::sys::stat::major(device)), number(nix::sys::stat::minor(device)))
-}
-
-/// The extended attributes that belong to a file wherever it is; overlayfs's own belong to where it lay.
-fn attributes(path: &Path) -> Result<Vec<Attribute>, Error> {
-    let c_path = CString::new(path.as_os_str().as_bytes()).expect("a path from readdir has no zero byte");
-    let names = match sys::xattr::list(&c_path) {
-        Err(nix::errno::Errno::EOPNOTSUPP) => Vec::new(),
-        result => result.doing("list the attributes of", path)?,
-    };
-    let mut attributes = Vec::new();
-    for name in names.into_iter().filter(|name| !is_local(name)) {
-        let c_name = CString::new(name.clone()).expect("the kernel's names are split at zero bytes");
-        attributes.push((name, sys::xattr::get(&c_path, &c_name).doing("read an attribute of", path)?));
-    }
-    attributes.sort();
-    Ok(attributes)
-}
-
-fn is_local(name: &[u8]) -> bool {
-    const LOCAL: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"security.selinux"];
-    LOCAL.iter().any(|local| name.starts_with(local))
+    let opened = File::open(folder).doing("open", folder)?;
+    let mut packer = Packer::new(writer, Form::Plain);
+    packer.folder(opened.as_fd(), b".")?;
+    packer.finish()
 }

@@ -56,12 +56,21 @@ fn image(archive: &Archive, entry: &Entry, intake: &mut Intake<'_>) -> Result<()
 
 /// Takes the configuration and writes the manifest that a docker archive does not have.
 pub(crate) fn manifest(config: &[u8], layers: &[Added], intake: &mut Intake<'_>) -> Result<Descriptor, Error> {
+    manifest_of(config, layers.iter().map(|layer| layer.descriptor.clone()).collect(), intake)
+}
+
+/// The same for layers of which some are in the store already.
+pub(crate) fn manifest_of(
+    config: &[u8],
+    layers: Vec<Descriptor>,
+    intake: &mut Intake<'_>,
+) -> Result<Descriptor, Error> {
     let digest = intake.document(config)?;
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
         .config(Descriptor::new(MediaType::ImageConfig, config.len() as u64, digest))
-        .layers(layers.iter().map(|layer| layer.descriptor.clone()).collect::<Vec<_>>())
+        .layers(layers)
         .build()
         .expect("all the required fields are set");
     let what = "write the manifest".to_owned();

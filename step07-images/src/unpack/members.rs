@@ -10,27 +10,34 @@ const BLOCK: usize = 512;
 
 /// One entry of the tar: everything but its content.
 #[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) name: Vec<u8>,
-    pub(crate) link: Vec<u8>,
-    pub(crate) kind: EntryType,
+pub struct Member {
+    /// As the tar has it, unchecked.
+    pub name: Vec<u8>,
+    /// What a link points to.
+    pub link: Vec<u8>,
+    /// What it is.
+    pub kind: EntryType,
     /// Bytes of the file once unpacked.
-    pub(crate) size: u64,
-    pub(crate) mode: u32,
-    pub(crate) uid: u64,
-    pub(crate) gid: u64,
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u64,
+    /// The group.
+    pub gid: u64,
     /// Seconds and nanoseconds.
-    pub(crate) mtime: (i64, u32),
+    pub mtime: (i64, u32),
     /// Major and minor number.
-    pub(crate) device: (u32, u32),
-    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub device: (u32, u32),
+    /// Extended attributes: names and values.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the content belongs (offset, length), for a sparse file.
-    pub(crate) sparse: Option<Vec<(u64, u64)>>,
+    pub sparse: Option<Vec<(u64, u64)>>,
 }
 
 /// Reads a tar. The content of a member is what [`Read`] gives until the next call of [`Members::next`].
 #[derive(Debug)]
-pub(crate) struct Members<R> {
+pub struct Members<R> {
     reader: R,
     /// Of the current member's content, what has not been read.
     pub(super) left: u64,
@@ -49,7 +56,8 @@ struct Before {
 }
 
 impl<R: Read> Members<R> {
-    pub(crate) fn new(reader: R) -> Self {
+    /// Reads from `reader`.
+    pub fn new(reader: R) -> Self {
         Self { reader, left: 0, padding: 0, forward: read_over }
     }
 
@@ -59,7 +67,9 @@ impl<R: Read> Members<R> {
     }
 
     /// The next entry; `None` at the end marker, or where the stream ends between two entries.
-    pub(crate) fn next(&mut self) -> Result<Option<Member>, Refusal> {
+    #[allow(clippy::missing_errors_doc, reason = "each refusal says itself why")]
+    #[allow(clippy::should_implement_trait, reason = "an iterator could not lend its content meanwhile")]
+    pub fn next(&mut self) -> Result<Option<Member>, Refusal> {
         let mut before = Before::default();
         loop {
             self.skip()?;

@@ -30,8 +30,8 @@ pub use limits::Limits;
 pub use refusal::Refusal;
 
 use attributes::Attributes;
-use members::Member;
-pub(crate) use members::Members;
+
+pub use members::{Member, Members};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, mknodat};
