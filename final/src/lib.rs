@@ -21,6 +21,7 @@
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
 //! | [`report`] | errors as the user sees them |
 
+pub mod build;
 pub mod cgroup;
 pub mod check;
 pub mod cli;

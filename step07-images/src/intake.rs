@@ -9,6 +9,7 @@ mod stream;
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{UNPACKED, renamed};
+use crate::layout::Layout;
 use crate::reach::{Reach, any_has, pin, placed, works};
 use crate::reference::Reference;
 use crate::store::{Store, enter};
@@ -20,7 +21,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use stream::{Layer, drain, tree_size};
+pub(crate) use stream::tree_size;
+use stream::{Layer, drain};
 
 /// What a layer has to be, as far as it is known before.
 #[derive(Debug, Default)]
@@ -147,7 +149,7 @@ impl<'a> Intake<'a> {
         Work::named(&tmp, &diff_id.hex())
     }
 
-    fn mark(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn mark(&self, name: &str) -> Result<(), Error> {
         let path = self.work.path().join(name);
         File::create(&path).map(drop).doing("create", &path)
     }
@@ -211,7 +213,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Moves a layer to its place, and says so to other loads.
-    fn place(&mut self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
+    pub(crate) fn place(&mut self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         if self.is_whole_locked(diff_id)? {
@@ -230,8 +232,30 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// Takes a blob that is a file of the intake's folder, whole and hashed.
+    pub(crate) fn blob(&mut self, digest: Digest, path: &Path) -> Result<(), Error> {
+        let to = self.work.path().join(digest.hex());
+        fs::rename(path, &to).doing("rename", path)?;
+        self.blobs.push(digest);
+        Ok(())
+    }
+
+    /// Gives up what was written: the store has it.
+    pub(crate) fn forget_documents(&mut self) {
+        self.blobs.clear();
+        self.entries.clear();
+    }
+
     /// Makes the images visible. One flush of the file system covers every file of every layer; the index comes after it.
-    pub(crate) fn commit(mut self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
+    pub(crate) fn commit(self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
+        self.commit_and(|_| Ok(()))
+    }
+
+    /// The same; `meanwhile` runs when everything is on the disk and nothing is visible yet.
+    pub(crate) fn commit_and(
+        mut self,
+        meanwhile: impl FnOnce(&Layout) -> Result<(), Error>,
+    ) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         for digest in &self.blobs {
@@ -245,6 +269,7 @@ impl<'a> Intake<'a> {
         let root = layout.root();
         let folder = File::open(root).doing("open", root)?;
         nix::unistd::syncfs(folder).doing("flush the file system of", root)?;
+        meanwhile(layout)?;
         layout.change_index(|index| self.entries.iter().for_each(|entry| enter(index, entry.clone())))?;
         self.committed = true;
         Ok((std::mem::take(&mut self.entries), std::mem::take(&mut self.skipped)))

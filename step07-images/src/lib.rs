@@ -15,10 +15,12 @@
 //! | [`demo`] | an image from this machine's own programs: no network needed |
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
 //! | [`remove`] | removing images and names |
+//! | [`build`] | Dockerfiles: the language, the context, the cache |
 //! | [`check`] | what killed processes left behind |
 //!
 //! What a real engine would do and this does not: fetch only parts of a layer, share files between layers, verify signatures.
 
+pub mod build;
 pub mod check;
 pub mod commit;
 mod compression;
@@ -34,6 +36,7 @@ pub mod pack;
 mod reach;
 pub mod reference;
 pub mod remove;
+mod scratch;
 pub mod store;
 pub mod unpack;
 mod work;
@@ -45,6 +48,8 @@ pub use image::Image;
 pub use load::{Loaded, Source};
 pub use reference::Reference;
 pub use remove::Removed;
+pub use scratch::Scratch;
 pub use store::Store;
+pub use sys::arch::OCI_ARCHITECTURE as ARCHITECTURE;
 pub use tar::EntryType;
 pub use unpack::{Flavour, Limits, Refusal, Skipped};

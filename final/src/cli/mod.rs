@@ -1,5 +1,6 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
+mod build;
 mod exec;
 mod images;
 mod import;
@@ -67,6 +68,7 @@ enum Command {
     Rm(rm::Rm),
     Images(images::Images),
     Rmi(rmi::Rmi),
+    Build(Box<build::Build>),
     Load(load::Load),
     Import(import::Import),
     Inspect(inspect::Inspect),
@@ -80,6 +82,9 @@ enum Command {
     /// What stays with a detached container; the engine starts it itself.
     #[command(hide = true)]
     Monitor,
+    /// A RUN of a build; the build starts it itself.
+    #[command(hide = true)]
+    BuildStep,
 }
 
 /// How a list is written.
@@ -111,7 +116,7 @@ pub fn main() -> ExitCode {
 impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
-        if matches!(self, Self::Run(_) | Self::Exec(_)) { report::exit_code(error) } else { 1 }
+        if matches!(self, Self::Run(_) | Self::Exec(_) | Self::BuildStep) { report::exit_code(error) } else { 1 }
     }
 }
 
@@ -153,6 +158,8 @@ impl Cli {
             Command::Rm(rm) => rm.run(&engine),
             Command::Images(images) => images.run(&engine),
             Command::Rmi(rmi) => rmi.run(&engine),
+            Command::Build(build) => build.run(&engine),
+            Command::BuildStep => crate::build::step_main(&engine),
             Command::Load(load) => load.run(&engine),
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),

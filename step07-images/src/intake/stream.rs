@@ -97,7 +97,7 @@ impl<R: Read> Read for Tee<R> {
 }
 
 /// Bytes of the files below `folder`, hard links once.
-pub(super) fn tree_size(folder: &Path) -> u64 {
+pub(crate) fn tree_size(folder: &Path) -> u64 {
     fn walk(folder: &Path, seen: &mut std::collections::HashSet<u64>) -> u64 {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let sizes = entries.map(|entry| match entry.metadata() {

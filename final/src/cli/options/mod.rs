@@ -7,7 +7,7 @@ mod resources;
 mod security;
 
 pub(super) use files::FileOptions;
-pub(super) use network::NetworkOptions;
+pub(super) use network::{NetworkOptions, default_networking};
 pub(super) use process::ProcessOptions;
 pub(super) use resources::{LimitOptions, ResourceOptions};
 pub(super) use security::SecurityOptions;
