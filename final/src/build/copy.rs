@@ -1,27 +1,31 @@
 //! `COPY` and `ADD`: files from the context, another stage or an image, written through an overlay over the stage.
 
 use super::stage::{Stage, State};
+use crate::engine::Engine;
 use anyhow::{Context as _, Result, anyhow};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use step03_mount_overlay::{Layers, Overlay};
 use step06_capabilities::User;
 use step07_images::Digest;
-use step07_images::build::{Copy, Found, How, Ignore, Known, Missing, Problem, Source, Step, Target, digest};
+use step07_images::build::{Copy, Found, How, Ignore, Known, Missing, Problem, Session, Source, Step, Target, digest};
 
 /// Before Linux 6.5 an overlay is mounted from a certain working directory, and that is the whole process's.
 static MOUNTING: Mutex<()> = Mutex::new(());
 
 /// An overlay of `dirs` with what is written going to `upper`, attached nowhere.
-pub(super) fn overlay(stage: &Stage<'_, '_>, dirs: &[PathBuf], upper: &std::path::Path) -> Result<Overlay> {
-    let session = stage.build.session;
+pub(super) fn overlay(stage: &Stage<'_, '_>, dirs: &[PathBuf], upper: &Path) -> Result<Overlay> {
+    overlay_of(stage.build.engine, stage.build.session, dirs, upper)
+}
+
+pub(super) fn overlay_of(engine: &Engine, session: &Session<'_>, dirs: &[PathBuf], upper: &Path) -> Result<Overlay> {
     let work = session.new_folder("work")?;
     let mut lower = Stage::lower(dirs);
     if lower.is_empty() {
         lower.push(session.new_folder("nothing")?);
     }
-    let userxattr = stage.build.engine.privilege().in_user_namespace;
+    let userxattr = engine.privilege().in_user_namespace;
     let _turn = MOUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let layers = Layers { lower: &lower, upper, work: &work, volatile: true, userxattr };
     Ok(Overlay::prepare(&layers, session.folder())?)
@@ -68,7 +72,7 @@ impl Stage<'_, '_> {
             Ok(true) => vertex.cached(),
             Ok(false) => vertex.done(),
             Err(error) => {
-                vertex.failed(&error.to_string().lines().next().unwrap_or_default().to_owned());
+                vertex.failed(error.to_string().lines().next().unwrap_or_default());
                 return Err(error);
             }
         }

@@ -1,14 +1,19 @@
 //! Where the result goes.
 
 use super::Request;
+use super::copy::overlay_of;
 use super::progress::Progress;
 use super::stage::State;
 use crate::engine::Engine;
-use crate::report::Refusal;
 use anyhow::{Context as _, Result, bail};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use step03_mount_overlay::Overlay;
 use step07_images::Digest;
-use step07_images::build::Session;
+use step07_images::build::{How, Session, Source, Target};
+use step07_images::pack::{Form, Packer};
 
 /// `-o`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +56,8 @@ pub(super) fn finish(
     parts.document.created.clone_from(&state.created);
     if let Some(output) = &request.output {
         let id = Digest::of(&parts.document.bytes());
+        files(&Merged::new(engine, &session, state)?, output, progress)?;
         session.finish(None, &[]).context("keep what was built")?;
-        files(engine, state, output, progress)?;
         return Ok(id);
     }
     let vertex = progress.begin("exporting to image");
@@ -66,7 +71,43 @@ pub(super) fn finish(
     Ok(id)
 }
 
-fn files(_engine: &Engine, _state: &State, output: &Output, _progress: &Progress) -> Result<()> {
-    let what = format!("the output {output:?} is not there yet");
-    Err(Refusal::new(what).code(1).into())
+/// The files of the result: all layers as one tree.
+fn files(build: &Merged<'_>, output: &Output, progress: &Progress) -> Result<()> {
+    let vertex = progress.begin("exporting to client");
+    match output {
+        Output::Local(folder) => {
+            fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+            let into = File::open(folder).with_context(|| format!("open `{}`", folder.display()))?;
+            let source = Source::new(build.overlay.as_fd(), None);
+            let all = source.select("/").context("the result")?.into_iter().next().context("the result has no root")?;
+            let how = How { owner: None, attributes: true, ..How::default() };
+            Target::new(into.as_fd(), how).copy(&source, &all, "").context("write the files")?;
+        }
+        Output::Tar(path) if path.as_os_str() == "-" => write_tar(build, std::io::stdout().lock())?,
+        Output::Tar(path) => {
+            let file = File::create(path).with_context(|| format!("create `{}`", path.display()))?;
+            write_tar(build, file)?;
+        }
+    }
+    vertex.done();
+    Ok(())
+}
+
+fn write_tar(build: &Merged<'_>, into: impl Write) -> Result<()> {
+    let mut packer = Packer::new(BufWriter::with_capacity(1 << 18, into), Form::Plain);
+    packer.children(build.overlay.as_fd(), b"").context("write the tar")?;
+    packer.finish()?.0.flush().context("write the tar")
+}
+
+/// An overlay of the result, attached nowhere.
+struct Merged<'a> {
+    overlay: Overlay,
+    _folder: &'a Session<'a>,
+}
+
+impl<'a> Merged<'a> {
+    fn new(engine: &Engine, session: &'a Session<'a>, state: &State) -> Result<Self> {
+        let overlay = overlay_of(engine, session, &state.dirs, &session.new_folder("unused")?)?;
+        Ok(Self { overlay, _folder: session })
+    }
 }

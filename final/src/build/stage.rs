@@ -94,6 +94,7 @@ impl<'s, 'e> Stage<'s, 'e> {
 
     fn steps(&mut self) -> Result<()> {
         self.from()?;
+        self.default_path();
         let triggers = std::mem::take(&mut self.state.document.config.on_build);
         for trigger in triggers {
             let (directives, found) = statements("ONBUILD", &trigger)?;
@@ -103,6 +104,14 @@ impl<'s, 'e> Stage<'s, 'e> {
         }
         let build = self.build;
         build.dockerfile.stages[self.index].steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    /// docker's default, where the image has none.
+    fn default_path(&mut self) {
+        let env = &mut self.state.document.config.env;
+        if !env.iter().any(|entry| entry.starts_with("PATH=")) {
+            env.push(format!("PATH={}", step01_chroot::DEFAULT_PATH));
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

@@ -19,11 +19,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// How a file looked when it was hashed: device, inode, size, and the times of its content and of its inode in nanoseconds.
 type Look = (u64, u64, i64, i128, i128);
 
+type Files = HashMap<Vec<u8>, (Look, Digest)>;
+
 /// What is known of the files of one context, kept between builds.
 #[derive(Debug, Default)]
 pub struct Known {
     path: Option<PathBuf>,
-    files: Mutex<(HashMap<Vec<u8>, (Look, Digest)>, bool)>,
+    /// By their paths; and whether anything is new.
+    files: Mutex<(Files, bool)>,
     /// When we began: what was changed later may be changed again without a sign.
     began: i128,
 }
@@ -73,7 +76,7 @@ impl Known {
         }
         let digest = hash(open()?).doing("read", shown(path))?;
         let settled = look.3.max(look.4) + TICK < self.began;
-        if let Ok(mut files) = self.files.lock().map(|guard| guard)
+        if let Ok(mut files) = self.files.lock()
             && settled
             && self.path.is_some()
         {
@@ -84,7 +87,7 @@ impl Known {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<HashMap<Vec<u8>, (Look, Digest)>> {
+fn parse(bytes: &[u8]) -> Option<Files> {
     let mut files = HashMap::new();
     for line in bytes.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
         let mut parts = line.splitn(7, |byte| *byte == b' ');
