@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use step03_mount_overlay::Overlay;
 use step07_images::Digest;
-use step07_images::build::{How, Session, Source, Target};
+use step07_images::build::{Document, History, How, Session, Source, Target};
 use step07_images::pack::{Form, Packer};
 
 /// `-o`.
@@ -52,7 +52,7 @@ pub(super) fn finish(
     progress: &Progress,
 ) -> Result<Digest> {
     let mut parts = state.parts();
-    parts.document.config.labels.extend(request.labels.clone());
+    label(&mut parts.document, request, state);
     parts.document.created.clone_from(&state.created);
     if let Some(output) = &request.output {
         let id = Digest::of(&parts.document.bytes());
@@ -69,6 +69,18 @@ pub(super) fn finish(
     }
     vertex.done();
     Ok(id)
+}
+
+/// `--label`, as if the Dockerfile ended in it.
+fn label(document: &mut Document, request: &Request, state: &State) {
+    if request.labels.is_empty() {
+        return;
+    }
+    document.config.labels.extend(request.labels.clone());
+    let words: Vec<String> = request.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let created_by = Some(format!("LABEL {}", words.join(" ")));
+    let created = state.created.clone();
+    document.history.push(History { created, created_by, empty_layer: true, ..History::default() });
 }
 
 /// The files of the result: all layers as one tree.

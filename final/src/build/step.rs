@@ -22,6 +22,8 @@ pub(super) struct Task {
 /// # Errors
 /// What kept the program from running.
 pub(crate) fn main(engine: &Engine) -> Result<u8> {
+    // A build that is killed takes its containers along.
+    step02_pid_ns::die_with_parent().map_err(|failure| anyhow::anyhow!("{failure}"))?;
     let task: Task = serde_json::from_reader(stdin().lock()).context("read the task")?;
     let image = Image {
         id: Digest::of(b"a step of a build"),
