@@ -82,6 +82,7 @@ fn help_of_every_command(host: &Host) {
         "rm",
         "images",
         "rmi",
+        "build",
         "load",
         "import",
         "inspect",

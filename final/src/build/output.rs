@@ -71,16 +71,13 @@ pub(super) fn finish(
     Ok(id)
 }
 
-/// `--label`, as if the Dockerfile ended in it.
+/// `--label`, as if the Dockerfile ended in them, one after another.
 fn label(document: &mut Document, request: &Request, state: &State) {
-    if request.labels.is_empty() {
-        return;
-    }
     document.config.labels.extend(request.labels.clone());
-    let words: Vec<String> = request.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let created_by = Some(format!("LABEL {}", words.join(" ")));
-    let created = state.created.clone();
-    document.history.push(History { created, created_by, empty_layer: true, ..History::default() });
+    for (name, value) in &request.labels {
+        let (created, created_by) = (state.created.clone(), Some(format!("LABEL {name}={value}")));
+        document.history.push(History { created, created_by, empty_layer: true, ..History::default() });
+    }
 }
 
 /// The files of the result: all layers as one tree.
