@@ -318,7 +318,8 @@ fn only_what_has_changed_is_done_again(host: &Host) {
     assert_eq!((first.code, cached(&first)), (0, 0), "{}", first.stderr);
     let again = build(&engine, &["-t", "two"], &context);
     assert_eq!(cached(&again), 4, "{}", again.stderr);
-    let id = |name: &str| serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].clone();
+    let id =
+        |name: &str| serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].clone();
     assert_eq!(id("one"), id("two"));
     // A new time is no change.
     let touch =
