@@ -66,3 +66,72 @@ impl Dockerfile {
         earlier.iter().rposition(named).or_else(|| word.parse().ok().filter(|index| *index < earlier.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::{Expander, Ignore};
+
+    /// Pieces that mean something, in any order: nothing of it may panic, and every error can be shown.
+    #[test]
+    fn no_text_ends_the_program() {
+        const PIECES: [&str; 40] = [
+            "FROM ",
+            "RUN ",
+            "COPY ",
+            "ADD ",
+            "ENV ",
+            "ARG ",
+            "LABEL ",
+            "ONBUILD ",
+            "HEALTHCHECK ",
+            "EXPOSE ",
+            "a",
+            "b/c",
+            "é",
+            "\u{1f980}",
+            "\t",
+            " ",
+            "\n",
+            "\r\n",
+            "\\",
+            "\\\n",
+            "`",
+            "\"",
+            "'",
+            "$",
+            "${",
+            "}",
+            ":-",
+            "##",
+            "%%",
+            "//",
+            "<<",
+            "<<-EOF",
+            "EOF\n",
+            "#",
+            "# escape=`\n",
+            "[",
+            "[\"x\"]",
+            "=",
+            "--mount=",
+            "--",
+        ];
+        let mut seed = 88_172_645_463_325_252_u64;
+        let mut next = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % 1_000_003).unwrap()
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..next() % 30).map(|_| PIECES[next() % PIECES.len()]).collect();
+            if let Err(problem) = Dockerfile::parse("Dockerfile", &text) {
+                let _shown = problem.to_string();
+            }
+            let expander = Expander { escape: '\\', lookup: &|name| Some(format!("{name} *")) };
+            let _either = (expander.word(&text), expander.words(&text), expander.document(&text));
+            let _any = Ignore::parse(&text).map(|ignore| ignore.leaves_out("a/b/c") || ignore.may_return_below("a"));
+        }
+    }
+}
