@@ -162,6 +162,31 @@ impl Engine {
         }
     }
 
+    /// Runs a step of a build over the layers of `image`. When it has ended well, what it has written is the folder `upper`.
+    pub(crate) fn run_step(&self, request: &RunRequest, image: &Image, upper: &Path) -> Result<u8> {
+        let signals = ForwardedSignals::block()?;
+        let id = new_id()?;
+        let lock = Lock::create(&self.dirs, &id)?;
+        let begun = self.plan(&id, None, &request.networking).begin_early();
+        let started = begun.and_then(|begun| self.make_and_start(request, image, &id, begun, &lock, &signals, None));
+        match started {
+            Ok(record) => {
+                let from = self.dirs.container(&id).join("diff");
+                std::fs::rename(&from, upper).with_context(|| format!("take `{}`", from.display()))?;
+                self.end(record, lock, &signals, None)
+            }
+            Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
+                Ok(()) => error.context("cannot run the step"),
+                Err(leftover) => error.context(format!("{leftover:#}")),
+            }),
+        }
+    }
+
+    /// Everything that is mounted in a container of `request`, as far as it does not depend on its id.
+    pub(crate) fn mounts_of(&self, request: &RunRequest) -> Vec<Mount> {
+        self.mounts(request, &[], "")
+    }
+
     fn plan<'a>(&'a self, id: &'a str, name: Option<&'a str>, networking: &'a Networking) -> Plan<'a> {
         Plan { dirs: &self.dirs, id, name, networking }
     }

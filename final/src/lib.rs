@@ -28,6 +28,7 @@
 //! | [`report`] | errors as the user sees them |
 
 pub mod attach;
+pub mod build;
 pub mod cgroup;
 pub mod changes;
 pub mod check;

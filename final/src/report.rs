@@ -93,6 +93,8 @@ fn kernel(error: &Error) -> Option<String> {
 
 fn help(error: &Error) -> Option<String> {
     let own = find::<Refusal>(error).and_then(|refusal| refusal.help.clone());
+    let dockerfile = || find::<step07_images::build::Problem>(error)?.advice().map(str::to_owned);
+    let own = own.or_else(dockerfile);
     let program = || find::<step01_chroot::Error>(error)?.help();
     let process = || find::<step02_pid_ns::Error>(error)?.help();
     let mounts = || find::<step03_mount_overlay::Error>(error)?.help();

@@ -89,6 +89,7 @@ fn help_of_every_command(host: &Host) {
         "rm",
         "images",
         "rmi",
+        "build",
         "load",
         "import",
         "inspect",

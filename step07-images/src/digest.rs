@@ -20,6 +20,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest that these bytes are.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 64 hexadecimal digits, without the algorithm: the blob's file name, the layer's folder.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -100,6 +105,10 @@ impl<T> Hashing<T> {
     /// Counts only: for a stream whose digest is known from elsewhere.
     pub(crate) fn counting(inner: T) -> Self {
         Self { inner, hasher: None, count: 0 }
+    }
+
+    pub(crate) fn get_ref(&self) -> &T {
+        &self.inner
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -9,6 +9,7 @@ mod stream;
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{REPO_DIGEST, UNPACKED, renamed};
+use crate::layout::Layout;
 use crate::reach::{Reach, any_has, pin, placed, works};
 use crate::reference::Reference;
 use crate::store::{Store, enter};
@@ -177,7 +178,7 @@ impl<'a> Intake<'a> {
         Work::named(&tmp, &diff_id.hex())
     }
 
-    fn mark(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn mark(&self, name: &str) -> Result<(), Error> {
         let path = self.work.path().join(name);
         File::create(&path).map(drop).doing("create", &path)
     }
@@ -240,7 +241,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Moves a layer to its place, and says so to other loads.
-    fn place(&self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
+    pub(crate) fn place(&self, diff_id: Digest, rootfs: &Path) -> Result<(), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         if self.is_whole_locked(diff_id)? {
@@ -259,8 +260,31 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// Takes a blob that is a file of the intake's folder, whole and hashed.
+    pub(crate) fn blob(&self, digest: Digest, path: &Path) -> Result<(), Error> {
+        let to = self.work.path().join(digest.hex());
+        fs::rename(path, &to).doing("rename", path)?;
+        self.taken().blobs.push((digest, to));
+        Ok(())
+    }
+
+    /// Gives up what was written: the store has it.
+    pub(crate) fn forget_documents(&self) {
+        let mut taken = self.taken();
+        taken.blobs.clear();
+        taken.entries.clear();
+    }
+
     /// Makes the images visible. One flush of the file system covers every file of every layer; the index comes after it.
-    pub(crate) fn commit(mut self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
+    pub(crate) fn commit(self) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
+        self.commit_and(|_| Ok(()))
+    }
+
+    /// The same; `meanwhile` runs when everything is on the disk and nothing is visible yet.
+    pub(crate) fn commit_and(
+        mut self,
+        meanwhile: impl FnOnce(&Layout) -> Result<(), Error>,
+    ) -> Result<(Vec<Descriptor>, Vec<Skipped>), Error> {
         let layout = &self.store.layout;
         let _lock = layout.lock(FlockArg::LockExclusive)?;
         let taken = self.taken().clone();
@@ -275,6 +299,7 @@ impl<'a> Intake<'a> {
         let root = layout.root();
         let folder = File::open(root).doing("open", root)?;
         nix::unistd::syncfs(folder).doing("flush the file system of", root)?;
+        meanwhile(layout)?;
         layout.change_index(|index| taken.entries.iter().for_each(|entry| enter(index, entry.clone())))?;
         self.committed = true;
         Ok((taken.entries, taken.skipped))

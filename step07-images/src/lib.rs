@@ -18,10 +18,12 @@
 //! | [`unpack`] | a layer's tar into a directory, with an enemy as its author |
 //! | [`registry`] | images from registries and to them: [`Registries`] |
 //! | [`remove`] | removing images and names |
+//! | [`build`] | Dockerfiles: the language, the context, the cache |
 //! | [`check`] | what killed processes left behind |
 //!
 //! What a real engine would do and this does not: fetch only parts of a layer, share files between layers, verify signatures.
 
+pub mod build;
 pub mod check;
 pub mod commit;
 mod compression;
@@ -39,6 +41,7 @@ pub mod reference;
 pub mod registry;
 pub mod remove;
 pub mod save;
+mod scratch;
 pub mod serve;
 pub mod store;
 pub mod unpack;
@@ -52,6 +55,8 @@ pub use load::{Loaded, Source};
 pub use reference::Reference;
 pub use registry::Registries;
 pub use remove::Removed;
+pub use scratch::Scratch;
 pub use store::Store;
+pub use sys::arch::OCI_ARCHITECTURE as ARCHITECTURE;
 pub use tar::EntryType;
 pub use unpack::{Flavour, Limits, Refusal, Skipped};

@@ -18,7 +18,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// What the images of `index` are made of.
+    /// What the images of `index` are made of, and the steps of builds that are kept.
     pub(crate) fn of(layout: &Layout, index: &[Descriptor]) -> Result<Self, Error> {
         let mut reach = Self::default();
         for descriptor in index {
@@ -30,6 +30,10 @@ impl Reach {
                 reach.blobs.insert(Digest::try_from(blob.digest())?);
             }
             reach.layers.extend(diff_ids(&layout.config(&manifest)?)?);
+        }
+        for layer in layout.all_cached()?.into_iter().filter_map(|(_, outcome)| outcome?.layer) {
+            reach.layers.extend(layer.diff_id());
+            reach.blobs.extend(layer.blob.parse::<Digest>());
         }
         Ok(reach)
     }

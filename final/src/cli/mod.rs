@@ -1,6 +1,7 @@
 //! The words of the command line: docker's, wherever the meaning is the same. One file a command.
 
 mod attach;
+mod build;
 mod commit;
 mod cp;
 mod diff;
@@ -98,6 +99,7 @@ enum Command {
     Rm(Lazily<rm::Rm>),
     Images(Lazily<images::Images>),
     Rmi(Lazily<rmi::Rmi>),
+    Build(Lazily<build::Build>),
     Pull(Lazily<pull::Pull>),
     Push(Lazily<push::Push>),
     Login(Lazily<login::Login>),
@@ -137,6 +139,9 @@ enum Command {
     /// What stays with a detached container; the engine starts it itself.
     #[command(hide = true)]
     Monitor,
+    /// A RUN of a build; the build starts it itself.
+    #[command(hide = true)]
+    BuildStep,
 }
 
 /// How a list is written.
@@ -177,7 +182,7 @@ impl Command {
     /// Only where the exit code is otherwise the program's own do errors of the engine need codes of their own, as docker's.
     fn exit_code(&self, error: &anyhow::Error) -> u8 {
         let programs_own = match self {
-            Self::Run(_) | Self::Exec(_) | Self::Attach(_) => true,
+            Self::Run(_) | Self::Exec(_) | Self::Attach(_) | Self::BuildStep => true,
             Self::Container(command) => command.runs_a_program(),
             _ => false,
         };
@@ -270,6 +275,8 @@ impl Cli {
             Command::Search(search) => search.run(),
             Command::Manifest(manifest) => manifest.run(),
             Command::Registry(registry) => registry.run(&engine),
+            Command::Build(build) => build.run(&engine),
+            Command::BuildStep => crate::build::step_main(&engine),
             Command::Load(load) => load.run(&engine),
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),

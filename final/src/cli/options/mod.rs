@@ -10,7 +10,7 @@ mod supervision;
 
 pub(super) use files::FileOptions;
 pub(super) use labels::{labels, pairs};
-pub(super) use network::NetworkOptions;
+pub(super) use network::{NetworkOptions, default_networking};
 pub(super) use process::ProcessOptions;
 pub(super) use resources::{LimitOptions, ResourceOptions};
 pub(super) use security::SecurityOptions;

@@ -63,6 +63,16 @@ pub(crate) struct NetworkOptions {
     ipc: Option<String>,
 }
 
+/// The network of what is not `run` itself: the default one, or the one that is named.
+pub(crate) fn default_networking(engine: &Engine, word: Option<&str>) -> Result<Networking> {
+    let default = if engine.privilege().caller.is_root() { DEFAULT } else { "none" };
+    let word = word.filter(|word| *word != "default").unwrap_or(default);
+    let mode = mode(&[word])?;
+    let attachment = || Attachment { network: network_name(word).to_owned(), ..Attachment::default() };
+    let attachments = if mode == Mode::Bridge { vec![attachment()] } else { Vec::new() };
+    Ok(Networking { mode, attachments, ..Networking::default() })
+}
+
 impl NetworkOptions {
     /// What they come to.
     pub(crate) fn networking(&self, engine: &Engine) -> Result<Networking> {
