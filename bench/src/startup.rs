@@ -88,8 +88,8 @@ fn steps(field: &mut Field, stage: &Stage) {
         ("step02-pid-ns", &["run"], "floor min"),
         ("step03-mount-overlay", &["run"], "floor min"),
         ("step04-net-bridge", &["run"], "floor bridge"),
-        ("step05-cgroups", &["run", "--cgroup-parent", cgroup::TARA, "--pids-limit", "100"], "floor bridge+limits"),
-        ("step06-capabilities", &["run"], "floor bridge"),
+        ("step05-cgroups", &["run", "--cgroup-parent", cgroup::TARA, "--pids-limit", "100"], "floor none"),
+        ("step06-capabilities", &["run"], "floor none"),
     ];
     for (name, arguments, floor) in steps {
         let program = stage.our(name);
@@ -113,7 +113,7 @@ fn of_tara(field: &mut Field, tara: &Tara) {
         ("bare", &["--network", "host", "--cgroups", "disabled"], "floor host"),
         ("overlay, no network", &["--network", "none"], "floor none"),
         ("bridge", &[], "floor bridge"),
-        ("bridge, limits", &["--memory", "256m", "--pids-limit", "512", "--cpus", "1.5"], "floor bridge+limits"),
+        ("bridge, limits", &["--memory", "256m", "--pids-limit", "512", "--cpus", "1.5"], "floor none"),
         ("bridge, published port", &["--publish", "18080:80"], "floor bridge+port"),
     ];
     for (name, options, floor) in setups {
