@@ -3,14 +3,22 @@
 //! How to read the numbers: `bench/README.md`.
 
 mod cgroup;
+mod compare;
+mod density;
+mod exec;
 mod facts;
+mod html;
+mod image;
 mod machines;
+mod parts;
 mod results;
 mod rounds;
+mod scaling;
 mod stage;
 mod startup;
 mod statistics;
 mod subject;
+mod svg;
 mod table;
 mod tara;
 
@@ -19,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use results::Results;
 use rounds::Rounds;
 use stage::Stage;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -37,6 +46,21 @@ struct Cli {
 enum What {
     /// From the start of a process to its exit, of a program that does nothing.
     Startup,
+    /// Another program in a container that runs.
+    Exec,
+    /// Many containers at once: time to start and stop them, memory, disk.
+    Density {
+        /// How many.
+        #[arg(default_value_t = 100)]
+        count: usize,
+    },
+    /// Start-up against running containers, layers, mounts of the host.
+    Scaling,
+    /// Show results that were written by `--json`.
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +83,15 @@ struct How {
     /// Write the results to this file.
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a report to this file: a page with charts.
+    #[arg(long, global = true, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the charts into this folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    svg: Option<PathBuf>,
+    /// Say what has changed since these results, and what is noise.
+    #[arg(long, global = true, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
     /// Take `tara` and the steps as they are built.
     #[arg(long, global = true)]
     no_build: bool,
@@ -66,11 +99,18 @@ struct How {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let What::Show { file } = &cli.what {
+        let shown = Results::read(file).and_then(|results| cli.report(&results));
+        return shown.map_or_else(failed, |()| ExitCode::SUCCESS);
+    }
     let result = if stage::is_inside() { cli.run().map(|()| ExitCode::SUCCESS) } else { cli.begin() };
-    result.unwrap_or_else(|error| {
-        eprintln!("bench: {error:#}");
-        ExitCode::FAILURE
-    })
+    result.unwrap_or_else(failed)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as `unwrap_or_else` gives it")]
+fn failed(error: anyhow::Error) -> ExitCode {
+    eprintln!("bench: {error:#}");
+    ExitCode::FAILURE
 }
 
 impl Cli {
@@ -89,6 +129,10 @@ impl Cli {
             Rounds { count: self.how.rounds, warm_up: self.how.warm_up, gap: Duration::from_millis(self.how.gap) };
         let mut results = match &self.what {
             What::Startup => startup::run(&stage, rounds, self.how.only.clone())?,
+            What::Exec => exec::run(&stage, rounds, self.how.only.clone())?,
+            What::Density { count } => density::run(&stage, *count, &self.how.only)?,
+            What::Scaling => scaling::run(&stage, rounds)?,
+            What::Show { .. } => bail!("nothing is measured to show a file"),
         };
         results.machine.file_system("ROOT", &stage.disk);
         results.machine.file_system("RUN", Path::new("/run"));
@@ -99,6 +143,18 @@ impl Cli {
         print!("{}", table::text(results));
         if let Some(path) = &self.how.json {
             results.write(path)?;
+        }
+        if let Some(path) = &self.how.html {
+            fs::write(path, html::write(results)).with_context(|| format!("write `{}`", path.display()))?;
+        }
+        if let Some(folder) = &self.how.svg {
+            for (name, chart) in svg::all(results) {
+                let path = folder.join(format!("{}-{name}.svg", results.kind));
+                fs::write(&path, chart).with_context(|| format!("write `{}`", path.display()))?;
+            }
+        }
+        if let Some(old) = &self.how.compare {
+            print!("{}", compare::text(&Results::read(old)?, results));
         }
         Ok(())
     }

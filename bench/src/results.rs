@@ -28,6 +28,9 @@ pub(crate) struct Results {
     /// Curves of `scaling`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) curves: Vec<Curve>,
+    /// The parts of one start, of `tara run --explain`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<Part>,
     /// Who did not take part, and why.
     pub(crate) missing: Vec<Missing>,
 }
@@ -72,6 +75,19 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<(f64, Summary)>,
 }
 
+/// What belongs together of a start: the calls with the same words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// `host`, `thread`, `child`.
+    pub(crate) by: String,
+    /// The words.
+    pub(crate) doing: String,
+    /// Microseconds after the beginning.
+    pub(crate) at: f64,
+    /// From the begin of its first call to the end of its last.
+    pub(crate) took: f64,
+}
+
 impl Results {
     /// None yet.
     pub(crate) fn new(kind: &str, missing: Vec<Missing>) -> Self {
@@ -83,6 +99,7 @@ impl Results {
             machine: Facts::here(),
             rows: Vec::new(),
             curves: Vec::new(),
+            parts: Vec::new(),
             missing,
         }
     }

@@ -1,7 +1,7 @@
 //! `bench startup`: from the start of a whole process to its exit, of a program that does nothing.
 
 mod engines;
-mod runtimes;
+pub(crate) mod runtimes;
 
 use crate::cgroup;
 use crate::results::{Results, Row};
@@ -62,6 +62,7 @@ pub(crate) fn run(stage: &Stage, rounds: Rounds, only: Vec<String>) -> Result<Re
     let measured = rounds.run(field.subjects, &mut field.missing)?;
     let mut results = Results::new("startup", field.missing);
     results.rows = Row::of(&measured);
+    results.parts = crate::parts::of_a_start(&tara)?;
     Ok(results)
 }
 

@@ -19,6 +19,7 @@
 //! | [`trash`] | the same for `--rm`, after the exit status is out |
 //! | [`check`] | finding what killed processes left behind |
 //! | [`rootless`] | becoming root of a user namespace where we are not root |
+//! | [`explain`] | every kernel call of a start, with its reason |
 //! | [`report`] | errors as the user sees them |
 
 pub mod cgroup;
@@ -28,6 +29,7 @@ pub mod container;
 pub mod dirs;
 pub mod engine;
 pub mod exec;
+pub mod explain;
 pub mod format;
 pub mod launch;
 pub mod lifecycle;

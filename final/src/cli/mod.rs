@@ -130,6 +130,11 @@ impl Cli {
         if let Command::Exec(exec) = &self.command {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
+        if let Command::Run(asked) = &self.command
+            && let Some(code) = asked.explain()
+        {
+            return code;
+        }
         let engine = Engine::open(root, run)?;
         match &self.command {
             Command::Run(run) => run.run(&engine),

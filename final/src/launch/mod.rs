@@ -19,6 +19,7 @@ use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, spawn_and, supervise};
 use step03_mount_overlay::Overlay;
 use step05_cgroups::Cgroup;
 use sys::Failure;
+use sys::explain::phase;
 
 pub use console::Console;
 pub use prepare::Prepared;
@@ -78,6 +79,7 @@ pub fn launch(
         _ => None,
     };
     let for_program = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
+    phase("prepare all that the container's first process will need: cgroup, mounts, privileges, program");
     let mut prepared = Prepared::new(&launch, network, for_program)?;
     let attended = matches!(supervision, Supervision::Foreground);
     let terminal = prepared.terminal.as_ref().filter(|_| attended);
@@ -89,6 +91,7 @@ pub fn launch(
         dies_with_parent: true,
         ..CloneSpec::default()
     };
+    phase("make the container's first process, and wait until it has become the program");
     let born_elsewhere = prepared.pids.as_ref().map(ChildrenIn::enter).transpose()?;
     let (mut told, mut host_pid) = (Ok(()), None);
     let spawned = spawn_and(
@@ -110,6 +113,7 @@ pub fn launch(
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
+    phase("wait for its end, pass signals on");
     let cgroup = prepared.cgroup.take();
     let status = match (supervision, console) {
         (Supervision::Foreground, Some(console)) => console.relay(&running, signals)?,
