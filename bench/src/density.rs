@@ -37,7 +37,7 @@ pub(crate) fn run(stage: &Stage, count: usize, only: &[String]) -> Result<Result
     let mut keepers = of_tara(&tara);
     for name in ["crun", "runc"] {
         match find(name) {
-            Some(program) => keepers.push(of_runtime(stage, name, program)?),
+            Some(program) => keepers.push(of_runtime(stage, name, program, count)?),
             None => results.missing.push(Missing::program(name, name)),
         }
     }
@@ -67,9 +67,13 @@ fn of_tara(tara: &Tara) -> Vec<Keeper<'_>> {
     vec![keeper("tara, no network", "none"), keeper("tara, bridge", "bridge")]
 }
 
-fn of_runtime<'a>(stage: &'a Stage, name: &'static str, program: PathBuf) -> Result<Keeper<'a>> {
+fn of_runtime<'a>(stage: &'a Stage, name: &'static str, program: PathBuf, count: usize) -> Result<Keeper<'a>> {
     let bundle = Bundle { seccomp: true, limits: false, network: true, pause: true };
-    let folder = bundle.write(stage, &format!("{name}-density"))?;
+    // A cgroup each, below the bench's: so a bundle each.
+    for id in ids(count) {
+        runtimes::with_cgroup(bundle, stage, &format!("{name}-{id}"), true)?;
+    }
+    let bundles = stage.folder("bundles")?;
     let remover = program.clone();
     let run = move |program: &Path, words: &[&str]| {
         let mut command = runtimes::runtime(program, name);
@@ -80,14 +84,16 @@ fn of_runtime<'a>(stage: &'a Stage, name: &'static str, program: PathBuf) -> Res
     Ok(Keeper {
         name: label,
         group: Group::Runtime,
-        start: Box::new(move |id| run(&program, &["run", "--detach", "--bundle", &folder.to_string_lossy(), id])),
+        start: Box::new(move |id| {
+            run(&program, &["run", "--detach", "--bundle", &bundles.join(format!("{name}-{id}")).to_string_lossy(), id])
+        }),
         stop: Box::new(move |id| run(&remover, &["delete", "--force", id])),
     })
 }
 
 fn measure(stage: &Stage, keeper: &Keeper<'_>, count: usize) -> Result<Vec<Row>> {
     let progress = Progress::default();
-    let ids: Vec<String> = (0..count).map(|number| format!("d{number}")).collect();
+    let ids = ids(count);
     let (before, space) = (processes(), used(&stage.disk)? + used(Path::new("/run"))?);
     let begin = Instant::now();
     for (number, id) in ids.iter().enumerate() {
@@ -115,6 +121,10 @@ fn measure(stage: &Stage, keeper: &Keeper<'_>, count: usize) -> Result<Vec<Row>>
         each("on the disk, each", "KiB", disk as f64 / 1024.0 / count as f64),
     ];
     Ok(rows.into_iter().flatten().collect())
+}
+
+fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("d{number}")).collect()
 }
 
 /// Does `action` for all, by so many threads.

@@ -66,3 +66,15 @@ fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, name: &str, bytes: &
     header.set_cksum();
     Ok(archive.append_data(&mut header, name, bytes)?)
 }
+
+/// One file of a cpio archive in the form `newc`: 13 numbers in base 16, name and content, each filled up to four bytes.
+pub(crate) fn cpio(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) {
+    let (size, name_size) = (content.len(), name.len() + 1);
+    let numbers = [0, mode as usize, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
+    archive.extend(b"070701");
+    numbers.iter().for_each(|number| archive.extend(format!("{number:08x}").bytes()));
+    archive.extend(name.bytes().chain([0]));
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend(content);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}

@@ -119,6 +119,13 @@ impl Cli {
         if !self.how.no_build {
             build()?;
         }
+        let field = startup::Field { only: self.how.only.clone(), ..startup::Field::default() };
+        if matches!(self.what, What::Startup)
+            && field.wants("QEMU")
+            && let Err(error) = machines::fetch(&folder_of_programs()?)
+        {
+            eprintln!("bench: no kernel for QEMU: {error:#}");
+        }
         stage::outer(self.how.disk.as_deref())
     }
 
