@@ -58,8 +58,7 @@ fn of_tara(tara: &Tara) -> Vec<Keeper<'_>> {
         name,
         group: Group::Tara,
         start: Box::new(move |id| {
-            let options =
-                ["run", "--detach", "--rm", "--name", id, "--network", network, "--cgroup-parent", cgroup::TARA];
+            let options = ["run", "--detach", "--name", id, "--network", network, "--cgroup-parent", cgroup::TARA];
             tara.say(&[&options[..], &[IMAGE, PROGRAM, "pause"]].concat()).map(drop)
         }),
         stop: Box::new(move |id| tara.say(&["rm", "--force", id]).map(drop)),

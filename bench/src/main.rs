@@ -21,6 +21,7 @@ mod subject;
 mod svg;
 mod table;
 mod tara;
+mod transfer;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -56,6 +57,14 @@ enum What {
     },
     /// Start-up against running containers, layers, mounts of the host.
     Scaling,
+    /// An image from a registry on this machine, into an empty store.
+    Pull {
+        /// How large it is.
+        #[arg(default_value_t = 100)]
+        megabytes: usize,
+    },
+    /// A Dockerfile of ten instructions.
+    Build,
     /// Show results that were written by `--json`.
     Show {
         /// The file.
@@ -139,6 +148,8 @@ impl Cli {
             What::Exec => exec::run(&stage, rounds, self.how.only.clone())?,
             What::Density { count } => density::run(&stage, *count, &self.how.only)?,
             What::Scaling => scaling::run(&stage, rounds)?,
+            What::Pull { megabytes } => transfer::pull(&stage, rounds, self.how.only.clone(), *megabytes)?,
+            What::Build => transfer::build(&stage, rounds, self.how.only.clone())?,
             What::Show { .. } => bail!("nothing is measured to show a file"),
         };
         results.machine.file_system("ROOT", &stage.disk);
