@@ -52,7 +52,9 @@ fn tar_reading(c: &mut Criterion) {
         let mut header = tar::Header::new_ustar();
         header.set_size(100);
         header.set_mode(0o644);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_cksum();
         archive.append_data(&mut header, format!("file{number}"), &[7_u8; 100][..]).unwrap();
     }

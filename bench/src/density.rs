@@ -17,14 +17,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// What is done to the container of this name.
+type Action<'a> = Box<dyn Fn(&str) -> Result<()> + Sync + 'a>;
+
 /// Starts a container that stays, and takes them all away.
 struct Keeper<'a> {
     name: &'static str,
     group: Group,
     /// Starts the container of this name.
-    start: Box<dyn Fn(&str) -> Result<()> + Sync + 'a>,
+    start: Action<'a>,
     /// Ends it and removes it.
-    stop: Box<dyn Fn(&str) -> Result<()> + Sync + 'a>,
+    stop: Action<'a>,
 }
 
 /// Measures with `count` containers.

@@ -64,7 +64,9 @@ fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, name: &str, bytes: &
     header.set_size(u64::try_from(bytes.len())?);
     header.set_mode(0o644);
     // Left out they would be empty fields, which not every reader takes for 0.
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_cksum();
     Ok(archive.append_data(&mut header, name, bytes)?)
 }

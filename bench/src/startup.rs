@@ -114,7 +114,7 @@ fn of_tara(field: &mut Field, tara: &Tara) {
         ("bare", &["--network", "host", "--cgroups", "disabled"], "floor host"),
         ("overlay, no network", &["--network", "none"], "floor none"),
         ("bridge", &[], "floor bridge"),
-        ("bridge, limits", &["--memory", "256m", "--pids-limit", "512", "--cpus", "1.5"], "floor none"),
+        ("bridge, limits", &["--memory", "256m", "--pids-limit", "512", "--cpus", "1.5"], "floor bridge+limits"),
         ("bridge, published port", &["--publish", "18080:80"], "floor bridge+port"),
     ];
     for (name, options, floor) in setups {

@@ -43,6 +43,7 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
 }
 
 /// Between two neighbours it is a straight line.
+#[allow(clippy::cast_possible_truncation, reason = "a place in a list")]
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let place = q * last as f64;
