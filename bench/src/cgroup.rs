@@ -48,6 +48,20 @@ pub(crate) fn make_floor() -> Result<()> {
     Ok(())
 }
 
+/// What other engines make at the root, whatever they are told.
+const OF_ENGINES: [&str; 2] = ["libpod_parent", "docker"];
+
+/// Those of other engines that are there.
+pub(crate) fn of_engines() -> Vec<PathBuf> {
+    let all = trees().into_iter().flat_map(|tree| OF_ENGINES.map(|name| tree.join(name)));
+    all.filter(|folder| folder.exists()).collect()
+}
+
+/// Removes those of other engines that were not there `before`; what has processes stays.
+pub(crate) fn remove_of_engines(before: &[PathBuf]) {
+    of_engines().iter().filter(|folder| !before.contains(folder)).for_each(|folder| _ = remove(folder));
+}
+
 /// Removes all of them. The processes in them are dead, or die now, so it is tried for a while.
 pub(crate) fn remove_all() {
     let begin = Instant::now();

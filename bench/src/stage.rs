@@ -66,6 +66,7 @@ pub(crate) fn outer(disk: Option<&Path>) -> Result<ExitCode> {
         waiting.add(signal);
     }
     waiting.thread_block()?;
+    let of_engines = cgroup::of_engines();
     // PID 1 of a namespace does not hear ctrl-C. When it is killed the kernel kills all the others there. The thread comes before the
     // namespaces: after them this process can make no thread any more, only children.
     let (tell, told) = mpsc::channel();
@@ -81,6 +82,7 @@ pub(crate) fn outer(disk: Option<&Path>) -> Result<ExitCode> {
     tell.send(pid)?;
     let status = inner.wait()?;
     cgroup::remove_all();
+    cgroup::remove_of_engines(&of_engines);
     if let Some(disk) = disk {
         let _nothing_was_made = fs::remove_dir_all(disk);
     }
