@@ -20,7 +20,7 @@ pub(crate) fn write(folder: &Path, name: &str, program: &Path, layers: usize, si
         descriptors.push(blob(&mut archive, &layer, "application/vnd.oci.image.layer.v1.tar")?);
     }
     let config = json!({
-        "architecture": "amd64", "os": "linux", "config": { "Cmd": ["/bin/program"] },
+        "architecture": sys::arch::OCI_ARCHITECTURE, "os": "linux", "config": { "Cmd": ["/bin/program"] },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
     let config = blob(&mut archive, &serde_json::to_vec(&config)?, "application/vnd.oci.image.config.v1+json")?;
