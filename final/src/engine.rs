@@ -30,6 +30,7 @@ use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
 use step06_capabilities::User;
 use step07_images::{Digest, Error as ImageError, Image, Reference, Removed, Store};
+use sys::explain::phase;
 use sys::process::exit_code;
 
 /// An engine on its two directories.
@@ -138,6 +139,7 @@ impl Engine {
 
     /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor.
     pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<u8> {
+        phase("take the signals that will be the container's, choose its id, lock its folder");
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
         let id = new_id()?;
@@ -145,6 +147,7 @@ impl Engine {
         let lock = Lock::create(&self.dirs, &id)?;
         let begun = self.plan(&id, None, &request.networking).begin_early();
         // A network that was begun is waited for when something fails: see [`Begun`].
+        phase("find the image: its configuration and its layers");
         let started = self.image(&request.image).and_then(|image| {
             let started = begun.and_then(|begun| {
                 self.make_and_start(request, &image, &id, begun, &lock, &signals, monitor.as_deref_mut())
@@ -250,14 +253,17 @@ impl Engine {
 
     /// Name, folders, overlay and record of a new container.
     fn make(&self, request: &RunRequest, image: &Image, id: &str) -> Result<(Record, Overlay)> {
+        phase("claim the name, make the container's own folders");
         let name = claim_name(&self.dirs, id, request.name.as_deref())?;
         let folder = self.dirs.container(id);
         for (path, mode) in [(folder.clone(), 0o700), (folder.join("diff"), 0o755), (folder.join("work"), 0o700)] {
             let made = DirBuilder::new().mode(mode).create(&path);
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
+        phase("mount the overlay over the image's layers, attached nowhere yet");
         let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
         let mounts = self.attach_volumes(request, image, id, &overlay)?;
+        phase("write the specification; the user is looked up in the container's own files");
         let record = self.record(request, image, id, name, mounts, &overlay)?;
         Ok((record, overlay))
     }
@@ -291,6 +297,7 @@ impl Engine {
         monitor: Option<&mut Monitor>,
         notes: Notes,
     ) -> Result<Record> {
+        phase("share the network and write down that it is starting");
         record.exit = None;
         record.started = Some(Timestamp::now());
         network::share(&self.dirs, &mut record)?;
@@ -320,6 +327,7 @@ impl Engine {
             notes.and(&record, "start", &[]).write(&self.dirs);
             Ok(())
         })?;
+        phase("the program has ended: give back what it had on the network");
         network::release(&self.dirs, &record)?;
         record.exit = Some(Exit {
             code: code(ended.status)?,
@@ -450,6 +458,7 @@ impl Engine {
             let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
             Notes::default().and(record, "die", &more)
         };
+        phase("away with all of it: renamed into the trash, emptied by a process that nobody waits for");
         if record.auto_remove {
             let notes = died(&record).and(&record, "destroy", &[]);
             if record.mounts.iter().any(|mount| mount.name.is_some()) {

@@ -25,6 +25,7 @@
 //! | [`volumes`] | files that outlive containers |
 //! | [`copy`], [`mod@commit`], [`diff`], [`top`] | what a container has and does; [`view`] opens its files, [`tree`] copies by descriptors
 //! | [`document`], [`mod@format`], [`filter`] | what `inspect` and the lists say, and how |
+//! | [`explain`] | every kernel call of a start, with its reason |
 //! | [`report`] | errors as the user sees them |
 
 pub mod attach;
@@ -42,6 +43,7 @@ pub mod document;
 pub mod engine;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod filter;
 pub mod format;
 pub mod launch;

@@ -122,6 +122,12 @@ impl Abi {
         rows.filter_map(|row| self.calls.get(usize::from(*row))).find(|(other, _)| *other == name).copied()
     }
 
+    /// The name of a call.
+    #[must_use]
+    pub fn name(&self, number: u64) -> Option<&'static str> {
+        self.calls.iter().find(|(_, other)| u64::from(*other) == number).map(|(name, _)| *name)
+    }
+
     /// All the system calls, by name.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.calls.iter().map(|(name, _)| *name)

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::fmt;
+use std::panic::Location;
 
 /// One refused system call. It borrows its words, so it can be made between clone3 and execve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +44,15 @@ pub trait Whilst<T> {
     ///
     /// # Errors
     /// The errno of `self`, with its words.
+    #[track_caller]
     fn whilst<'a>(self, doing: &'static str, on: &'a CStr) -> Result<T, Failure<'a>>;
 }
 
 impl<T> Whilst<T> for nix::Result<T> {
+    #[track_caller]
+    #[inline]
     fn whilst<'a>(self, doing: &'static str, on: &'a CStr) -> Result<T, Failure<'a>> {
+        crate::explain::done(doing, on.to_bytes(), Location::caller());
         self.map_err(|errno| Failure { doing, on: on.to_bytes(), errno })
     }
 }

@@ -6,11 +6,13 @@
 //! |---|---|
 //! | [`clone`] | [`clone::clone3`], and [`clone::fork`] for a process with one thread |
 //! | [`exec`] | [`exec::execve`] on arrays made ready before, the [`exec::Execute`] trait |
+//! | [`explain`] | the words beside system calls, for `tara run --explain` |
 //! | [`failure`] | [`Failure`]: an error of a few words that costs no allocation |
 //! | [`fd`] | `close_range`, `openat2` below a root, descriptors by number |
 //! | [`memory`] | giving back what a process at rest does not need |
 //! | [`mount`] | the new mount API (`fsopen` … `move_mount`), `open_tree`, `mount_setattr`, `pivot_root` |
 //! | [`process`] | pidfd, wait, start times, exit codes |
+//! | [`ptrace`] | following a process from system call to system call |
 //! | [`signal`] | default dispositions, signals by descriptor |
 //! | [`terminal`] | pseudo-terminals and the controlling terminal |
 //! | [`alloc`] | for tests: an allocator that does not let a child half allocate |
@@ -46,6 +48,8 @@ pub mod clone;
 #[cfg(target_os = "linux")]
 pub mod exec;
 #[cfg(target_os = "linux")]
+pub mod explain;
+#[cfg(target_os = "linux")]
 pub mod failure;
 #[cfg(target_os = "linux")]
 pub mod fd;
@@ -57,6 +61,8 @@ pub mod mount;
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod ptrace;
 #[cfg(target_os = "linux")]
 pub mod schedule;
 #[cfg(target_os = "linux")]

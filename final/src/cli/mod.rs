@@ -232,6 +232,11 @@ impl Cli {
         if let Some(exec) = exec {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
+        if let Command::Run(asked) = &self.command
+            && let Some(code) = asked.explain()
+        {
+            return code;
+        }
         if matches!(self.command, Command::Monitor) {
             return crate::monitor::main(Engine::open(root, run));
         }

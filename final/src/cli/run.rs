@@ -10,6 +10,7 @@ use super::pull::{Policy, platform, with_image};
 use crate::attach::End;
 use crate::attach::frame::Wish;
 use crate::engine::{Engine, RunRequest};
+use crate::explain::{self, Form};
 use crate::monitor::{self, Task};
 use crate::report::Refusal;
 use crate::spec::Arguments;
@@ -31,6 +32,12 @@ pub(crate) struct Run {
     attach: Vec<String>,
     #[command(flatten)]
     how: AttachOptions,
+    /// Show every kernel call of the start, with its time and its reason.
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with = "detach")]
+    explain: Option<Form>,
+    /// Write that to this file instead of to standard error.
+    #[arg(long, value_name = "FILE", requires = "explain")]
+    explain_file: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -94,6 +101,17 @@ struct Options {
 }
 
 impl Run {
+    /// With `--explain`: the exit code of the same command line, which was run and followed. In that one: nothing, but from here on it
+    /// says what its calls are for.
+    pub(crate) fn explain(&self) -> Option<Result<u8>> {
+        let form = self.explain?;
+        if explain::is_explained() {
+            sys::explain::begin();
+            return None;
+        }
+        Some(explain::run(form, self.explain_file.as_deref()))
+    }
+
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         if self.detach {
             return self.run_detached(engine);

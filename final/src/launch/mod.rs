@@ -22,6 +22,7 @@ use step02_pid_ns::{CloneSpec, Error, ForwardedSignals, Running, spawn_and, supe
 use step03_mount_overlay::Root;
 use step05_cgroups::Cgroup;
 use sys::Failure;
+use sys::explain::phase;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use child::own_stdio;
@@ -97,6 +98,7 @@ pub fn launch(
         _ => None,
     };
     let for_program = stdio.as_mut().map(|pipes| std::mem::take(&mut pipes.program)).unwrap_or_default();
+    phase("prepare all that the container's first process will need: cgroup, mounts, privileges, program");
     let prepared = launch.prepare(for_program)?;
     if let Supervision::Monitor(monitor) = &mut supervision {
         if let Some(terminal) = &prepared.terminal {
@@ -106,6 +108,7 @@ pub fn launch(
         let requests = monitor.clients.serve(true);
         stdio.as_mut().map_or(Ok(()), |stdio| stdio.obey(requests, None))?;
     }
+    phase("make the container's first process, and wait until it has become the program");
     let Started { running, mut prepared, told } = start(&launch, prepared, meanwhile)?;
     let cgroup = prepared.cgroup.take();
     let status = match supervision {

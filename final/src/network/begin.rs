@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread::JoinHandle;
 use step04_net_bridge::{Connecting, Wired, loopback_up, ports_for_all};
+use sys::explain::phase;
 use sys::{Failure, Whilst};
 
 /// A network in the making.
@@ -160,7 +161,9 @@ impl Ready {
 
 /// unshare changes the calling thread alone; the namespace outlives it through the descriptor.
 fn make() -> Result<OwnedFd> {
+    phase("make a network namespace, while the first thread goes on");
     unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
+    phase("bring its loopback link up");
     loopback_up().map_err(|failure| anyhow!("{failure}"))?;
     ports_for_all();
     open_namespace(Path::new("/proc/thread-self/ns/net")).context("open the network namespace")
