@@ -21,11 +21,15 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// rename(2). What is in the trash already, `system reclaim` removes.
 pub fn throw_away(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
+    let folder = dirs.container(id);
     for name in names_of(dirs, id) {
-        fs::remove_file(dirs.names().join(&name)).or_else(gone).with_context(|| format!("remove the name `{name}`"))?;
+        let link = dirs.names().join(&name);
+        // Into the folder that is thrown away: to remove a link costs ext4 eight times what a rename does.
+        let gone_with_it = fs::rename(&link, folder.join("name")).or_else(|_| fs::remove_file(&link)).or_else(gone);
+        gone_with_it.with_context(|| format!("remove the name `{name}`"))?;
     }
     // The folder with the lock last: until then the container is one that ends.
-    let moves = [(dirs.container(id), dirs.root.join(TRASH)), (dirs.live(id), dirs.run.join(TRASH))];
+    let moves = [(folder, dirs.root.join(TRASH)), (dirs.live(id), dirs.run.join(TRASH))];
     for (folder, trash) in moves {
         let renamed = match fs::rename(&folder, trash.join(id)) {
             Err(error) if error.kind() == ErrorKind::NotFound => {

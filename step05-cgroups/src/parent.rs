@@ -138,8 +138,10 @@ fn inherit_cpuset(directory: &Path) -> Result<(), Error> {
     let Some(parent) = directory.parent() else { return Ok(()) };
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let path = directory.join(name);
-        // In v2 an empty file means "as the parent", and it is there only with the controller.
-        if directory.join("tasks").exists() && files::read(&path)?.is_some_and(|set| set.trim().is_empty()) {
+        // Most trees have no such file: then there is nothing to inherit.
+        let Some(own) = files::read(&path)? else { return Ok(()) };
+        // In v2, where there are no tasks, an empty file means "as the parent".
+        if own.trim().is_empty() && directory.join("tasks").exists() {
             let set = files::read(&parent.join(name))?.unwrap_or_default();
             files::write(&path, set.trim()).map_err(|errno| Error::path("inherit", &path, errno))?;
         }

@@ -15,7 +15,7 @@ pub(crate) struct Update {
     containers: Vec<String>,
     #[command(flatten)]
     limits: LimitOptions,
-    /// When it is started again: no, on-failure[:N], always or unless-stopped.
+    /// When it is started again: `no`, `on-failure[:N]`, `always` or `unless-stopped`.
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 /// Checks the whole configuration.
 ///
 /// # Errors
-/// [`Refusal`] with the first field that is wrong.
+/// A refusal with the first field that is wrong.
 pub(super) fn check(spec: &Spec) -> Result<()> {
     version(spec.version())?;
     ensure!(spec.root().is_some(), wrong("root", "is required"));

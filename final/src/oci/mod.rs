@@ -5,11 +5,11 @@
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`cli`] | the command line that the callers use, runc's |
-//! | [`bundle`] | `config.json`, read and checked: every complaint names the field |
-//! | [`state`] | a container's folder below `--root`, and its state as the specification words it |
-//! | [`log`] | errors where the caller asked for them: standard error, and the file of `--log` |
-//! | [`features`] | what is supported, said in the specification's form |
+//! | `cli` | the command line that the callers use, runc's |
+//! | `bundle` | `config.json`, read and checked: every complaint names the field |
+//! | `state` | a container's folder below `--root`, and its state as the specification words it |
+//! | `log` | errors where the caller asked for them: standard error, and the file of `--log` |
+//! | `features` | what is supported, said in the specification's form |
 //!
 //! Source: OCI Runtime Specification 1.3, "Runtime and Lifecycle"; runc's command line, which is the field's agreement.
 

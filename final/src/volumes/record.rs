@@ -42,7 +42,7 @@ impl Volume {
     /// What a container mounts: its own directory, or the one that its options bind.
     ///
     /// # Errors
-    /// As [`bound_directory`].
+    /// As `bound_directory`.
     pub fn source(&self) -> Result<PathBuf> {
         Ok(bound_directory(&self.record.options)?.unwrap_or_else(|| self.data()))
     }

@@ -16,7 +16,7 @@ pub(crate) struct NetworkOptions {
     /// The network: bridge, none, host, container:NAME, or one that you made [default: bridge; without root: none].
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
-    /// Publish a port: [ADDRESS:][HOST_PORT:]PORT[/udp]; ports may be ranges.
+    /// Publish a port: `[ADDRESS:][HOST_PORT:]PORT[/udp]`; ports may be ranges.
     #[arg(short, long, value_name = "PORTS")]
     publish: Vec<String>,
     /// Publish every port that the image exposes, on free ports of the host.

@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "While it lives")]
 pub(crate) struct SupervisionOptions {
-    /// Start it again when it ends: no, on-failure[:N], always, unless-stopped.
+    /// Start it again when it ends: `no`, `on-failure[:N]`, `always`, `unless-stopped`.
     #[arg(long, value_name = "POLICY", default_value = "no")]
     restart: String,
     /// How its output is kept: json-file or none.
