@@ -14,6 +14,7 @@ mod begin;
 pub mod commands;
 pub mod definition;
 pub mod files;
+mod later;
 pub mod names;
 mod request;
 mod share;

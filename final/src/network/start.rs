@@ -1,6 +1,7 @@
 //! Beginning and ending a container's network.
 
 use super::begin::Connected;
+use super::later::Later;
 use super::names::Answering;
 use super::{Begun, Definition, Mode, Networking, alive, alive_if_any, files};
 use crate::container::Record;
@@ -46,8 +47,21 @@ impl Plan<'_> {
         }
     }
 
-    fn connect(&self) -> Result<Begun> {
-        let networks = alive(self.dirs)?;
+    /// For a container whose network namespace comes with its user namespace.
+    ///
+    /// # Errors
+    /// As [`Plan::begin`].
+    pub(crate) fn later(&self) -> Result<Option<Begun>> {
+        if self.networking.mode != Mode::Bridge {
+            return Ok(None);
+        }
+        let names = self.networking.has_names().then(|| self.networking.chosen());
+        let later = Later::new(self.dirs.clone(), self.wanted()?, self.networking.ports(), names)?;
+        Ok(Some(Begun::Later(Box::new(later))))
+    }
+
+    /// The networks, and what is asked of each.
+    fn wanted(&self) -> Result<Vec<(Settings, Request)>> {
         let mut all = Vec::new();
         for (interface, attachment) in (0..).zip(&self.networking.attachments) {
             let names = self.name.map(str::to_owned).into_iter().chain(attachment.aliases.iter().cloned()).collect();
@@ -55,6 +69,12 @@ impl Plan<'_> {
             let request = Request { id: self.id.to_owned(), interface, address: attachment.address, mac, names };
             all.push((settings(self.dirs, &attachment.network)?, request));
         }
+        Ok(all)
+    }
+
+    fn connect(&self) -> Result<Begun> {
+        let networks = alive(self.dirs)?;
+        let mut all = self.wanted()?;
         let (settings, request) = all.remove(0);
         let (answering, sockets) = match self.networking.has_names() {
             true => Some(Answering::prepare(self.dirs, self.id, self.networking.chosen())?).unzip(),
@@ -89,6 +109,7 @@ impl Begun {
         let waiting = files::write(dirs, record)?;
         Ok(match self {
             Self::Bridge(connected) => Self::Bridge(Box::new(connected.with_hosts(waiting))),
+            Self::Later(later) => Self::Later(Box::new(later.with_hosts(waiting))),
             loopback @ Self::Loopback(_) => loopback,
         })
     }
