@@ -150,7 +150,10 @@ impl Ready {
         match self {
             Self::Namespace(ready) => setns(ready, CloneFlags::CLONE_NEWNET).whilst("enter the network namespace", c""),
             Self::Wired(link) => link.wired.as_ref().map_or(Ok(()), Wired::enter),
-            Self::Later(_) => loopback_up(),
+            Self::Later(_) => {
+                ports_for_all();
+                loopback_up()
+            }
         }
     }
 

@@ -1,11 +1,12 @@
-//! The network of a container with a user namespace of its own.
+//! A network that is connected once there is a process: while the child mounts.
 //!
-//! Its network namespace belongs to that user namespace, or the container's root could not do in it what root does in others. So it
-//! cannot be made ahead on the other processor: clone3 makes both, and the host connects it while the child mounts.
+//! With a user namespace of its own a container's network namespace belongs to that, or its root could not do in it what root does
+//! in others. So it cannot be made ahead on the other processor: clone3 makes both. Without root, a program of its own connects it.
 
 use super::alive;
 use super::files::Hosts;
 use super::names::Answering;
+use super::user_mode::Tool;
 use crate::dirs::Dirs;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -21,13 +22,22 @@ use sys::{Failure, Whilst};
 #[derive(Debug)]
 pub struct Later {
     dirs: Dirs,
-    wanted: Vec<(Settings, Request)>,
+    way: Way,
     ports: Vec<PortSpec>,
-    /// Who is asked for names, where names are answered.
-    names: Option<resolv::Chosen>,
     hosts: Option<Hosts>,
     /// The child waits at its end of this pipe.
     gate: (OwnedFd, OwnedFd),
+}
+
+/// How it is connected.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Not at all: there is the loopback link.
+    Nowhere,
+    /// To bridges; with who is asked for names, where names are answered.
+    Bridges(Vec<(Settings, Request)>, Option<resolv::Chosen>),
+    /// By a program, for the container with this id.
+    Through(Tool, String),
 }
 
 const CONNECTED: u8 = b'+';
@@ -35,14 +45,9 @@ const CONNECTED: u8 = b'+';
 impl Later {
     /// # Errors
     /// pipe(2).
-    pub(super) fn new(
-        dirs: Dirs,
-        wanted: Vec<(Settings, Request)>,
-        ports: Vec<PortSpec>,
-        names: Option<resolv::Chosen>,
-    ) -> Result<Self> {
+    pub(super) fn new(dirs: Dirs, way: Way, ports: Vec<PortSpec>) -> Result<Self> {
         let gate = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
-        Ok(Self { dirs, wanted, ports, names, hosts: None, gate })
+        Ok(Self { dirs, way, ports, hosts: None, gate })
     }
 
     pub(super) fn with_hosts(self, hosts: Option<Hosts>) -> Self {
@@ -51,15 +56,19 @@ impl Later {
 
     /// Connects the namespace of the process `host_pid`, and lets the child go on or give up.
     pub(super) fn connect(&self, host_pid: Pid) -> Result<()> {
-        let connected = self.connect_all(host_pid);
+        let connected = match &self.way {
+            Way::Nowhere => Ok(()),
+            Way::Bridges(wanted, names) => self.connect_all(wanted, names.as_ref(), host_pid),
+            Way::Through(tool, id) => tool.connect(&self.dirs.live(id), &self.ports, host_pid),
+        };
         let word = if connected.is_ok() { CONNECTED } else { b'-' };
         write(&self.gate.1, &[word]).context("tell the container that it is connected")?;
         connected
     }
 
-    fn connect_all(&self, host_pid: Pid) -> Result<()> {
+    fn connect_all(&self, wanted: &[(Settings, Request)], names: Option<&resolv::Chosen>, host_pid: Pid) -> Result<()> {
         let (networks, netns) = (alive(&self.dirs)?, Netns::of_process(host_pid)?);
-        for (number, (settings, request)) in self.wanted.iter().enumerate() {
+        for (number, (settings, request)) in wanted.iter().enumerate() {
             let joined = networks.join(settings, request)?;
             let first = number == 0;
             let endpoint = Endpoint::connect(&joined, &netns, if first { &self.ports } else { &[] })?;
@@ -70,7 +79,7 @@ impl Later {
                 hosts.write(&own, network.gateway.into())?;
             }
         }
-        let (Some(chosen), Some((_, request))) = (&self.names, self.wanted.first()) else { return Ok(()) };
+        let (Some(chosen), Some((_, request))) = (names, wanted.first()) else { return Ok(()) };
         let (answering, sender) = Answering::prepare(&self.dirs, &request.id, chosen.clone())?;
         sender.send(Sockets::open(&netns)?).context("hand over the sockets for names")?;
         answering.go_on(host_pid)

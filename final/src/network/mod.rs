@@ -5,6 +5,7 @@
 //! | [`Networking`] | what the command line says; kept in the record, so that a restart gives the same again |
 //! | [`Begun`], [`Ready`] | a network in the making, on the other processor, while the engine does the rest |
 //! | [`files`] | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` |
+//! | [`user_mode`] | pasta and slirp4netns, for ordinary users |
 //! | [`names`] | the process that answers for names of user networks |
 //! | [`definition`] | user networks, which outlive the machine's |
 //! | [`commands`] | create, remove, connect, disconnect, prune |
@@ -20,6 +21,7 @@ mod request;
 mod share;
 pub mod show;
 mod start;
+pub mod user_mode;
 
 pub(crate) use begin::open_namespace;
 pub use begin::{Begun, Ready};

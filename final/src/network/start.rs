@@ -1,8 +1,9 @@
 //! Beginning and ending a container's network.
 
 use super::begin::Connected;
-use super::later::Later;
+use super::later::{Later, Way};
 use super::names::Answering;
+use super::user_mode::{self, Tool};
 use super::{Begun, Definition, Mode, Networking, alive, alive_if_any, files};
 use crate::container::Record;
 use crate::dirs::Dirs;
@@ -43,6 +44,7 @@ impl Plan<'_> {
         match self.networking.mode {
             Mode::None => Begun::loopback().map(Some),
             Mode::Bridge => self.connect().map(Some),
+            Mode::Pasta | Mode::Slirp4netns => self.later(),
             Mode::Host | Mode::Container(_) => Ok(None),
         }
     }
@@ -52,11 +54,14 @@ impl Plan<'_> {
     /// # Errors
     /// As [`Plan::begin`].
     pub(crate) fn later(&self) -> Result<Option<Begun>> {
-        if self.networking.mode != Mode::Bridge {
-            return Ok(None);
-        }
-        let names = self.networking.has_names().then(|| self.networking.chosen());
-        let later = Later::new(self.dirs.clone(), self.wanted()?, self.networking.ports(), names)?;
+        let way = match self.networking.mode {
+            Mode::Bridge => Way::Bridges(self.wanted()?, self.networking.has_names().then(|| self.networking.chosen())),
+            Mode::Pasta => Way::Through(Tool::Pasta, self.id.to_owned()),
+            Mode::Slirp4netns => Way::Through(Tool::Slirp4netns, self.id.to_owned()),
+            Mode::None => Way::Nowhere,
+            Mode::Host | Mode::Container(_) => return Ok(None),
+        };
+        let later = Later::new(self.dirs.clone(), way, self.networking.ports())?;
         Ok(Some(Begun::Later(Box::new(later))))
     }
 
@@ -120,6 +125,9 @@ impl Begun {
 /// # Errors
 /// When the kernel refuses; what is gone already is no error.
 pub(crate) fn release(dirs: &Dirs, record: &Record) -> Result<()> {
+    if matches!(record.networking.mode, Mode::Pasta | Mode::Slirp4netns) {
+        user_mode::release(&dirs.live(&record.id));
+    }
     if record.networking.mode != Mode::Bridge && record.networking.attachments.is_empty() {
         return Ok(());
     }
