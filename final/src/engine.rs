@@ -13,6 +13,7 @@ use crate::rootless::Privilege;
 use crate::spec::{self, Arguments, Security};
 use crate::trash::throw_away;
 use crate::upkeep::{HealthCheck, Upkeep};
+use crate::users;
 use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -145,7 +146,9 @@ impl Engine {
         let id = new_id()?;
         // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
-        let begun = self.plan(&id, None, &request.networking).begin_early();
+        let own_users = request.arguments.security.own_users;
+        // A network of a user namespace is its own: it is made with that, and connected then.
+        let begun = if own_users { Ok(None) } else { self.plan(&id, None, &request.networking).begin_early() };
         // A network that was begun is waited for when something fails: see [`Begun`].
         phase("find the image: its configuration and its layers");
         let started = self.image(&request.image).and_then(|image| {
@@ -261,8 +264,16 @@ impl Engine {
             made.with_context(|| format!("make `{}`", path.display()))?;
         }
         phase("mount the overlay over the image's layers, attached nowhere yet");
-        let overlay = self.overlay(id, &image.layers, request.auto_remove)?;
+        let own_users = request.arguments.security.own_users;
+        // A volatile overlay cannot be mounted a second time.
+        let mut overlay = self.overlay(id, &image.layers, request.auto_remove && !own_users)?;
+        // What is copied into volumes has the image's owners: those of the disk.
         let mounts = self.attach_volumes(request, image, id, &overlay)?;
+        if own_users {
+            users::take(&self.dirs, id)?;
+            drop(overlay);
+            overlay = self.overlay(id, &image.layers, request.auto_remove)?;
+        }
         phase("write the specification; the user is looked up in the container's own files");
         let record = self.record(request, image, id, name, mounts, &overlay)?;
         Ok((record, overlay))
@@ -301,6 +312,7 @@ impl Engine {
         record.exit = None;
         record.started = Some(Timestamp::now());
         network::share(&self.dirs, &mut record)?;
+        users::write(&self.dirs, &mut record)?;
         let network = self.network_of(&record, network)?;
         record.write_starting(&self.dirs)?;
         let spec = record.spec.clone();
@@ -345,6 +357,9 @@ impl Engine {
     fn network_of(&self, record: &Record, begun: Option<Begun>) -> Result<Option<Begun>> {
         let begun = match begun {
             Some(begun) => Some(begun),
+            None if users::are_own(&record.spec) => {
+                self.plan(&record.id, Some(&record.name), &record.networking).later()?
+            }
             None => self.plan(&record.id, Some(&record.name), &record.networking).begin()?,
         };
         match begun {
@@ -358,7 +373,11 @@ impl Engine {
         let folder = self.dirs.container(id);
         let (upper, work) = (folder.join("diff"), folder.join("work"));
         let userxattr = self.privilege.in_user_namespace;
-        Ok(Overlay::prepare(&Layers { lower, upper: &upper, work: &work, volatile, userxattr }, &folder)?)
+        let layers = Layers { lower, upper: &upper, work: &work, volatile, userxattr };
+        match users::of(&self.dirs, id)? {
+            None => Ok(Overlay::prepare(&layers, &folder)?),
+            Some(users) => Ok(Overlay::prepare_mapped(&layers, &folder, &users)?),
+        }
     }
 
     fn record(
@@ -422,7 +441,7 @@ impl Engine {
         let mut own = request.mounts.clone();
         // The points begin with what was asked for as mounts.
         own.extend(points.iter().skip(request.mounts.len()).map(MountPoint::mount));
-        if self.privilege.in_user_namespace {
+        if self.privilege.in_user_namespace || security.own_users {
             own.extend(security.device_mounts());
         }
         // The outer mount first, or it would cover the inner one.
@@ -441,6 +460,9 @@ impl Engine {
         }
         mounts.retain(|default| !own.iter().any(|mount| mount.destination == default.destination));
         mounts.extend(own);
+        if security.own_users {
+            users::map_binds(&mut mounts);
+        }
         mounts
     }
 
@@ -501,6 +523,8 @@ impl Engine {
                     .into());
             }
             Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
+            // It may have ended this moment, with its supervisor still at it.
+            _ if force => self.wait_until_dead(&id)?,
             _ => {}
         }
         let record = Record::read(&self.dirs, &id);

@@ -62,5 +62,6 @@ pub mod top;
 pub mod trash;
 pub mod tree;
 pub mod upkeep;
+mod users;
 pub mod view;
 pub mod volumes;

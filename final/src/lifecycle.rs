@@ -10,6 +10,7 @@ use crate::network;
 use crate::reclaim::put_to_rest;
 use crate::report::Refusal;
 use crate::upkeep::{BackOff, GOOD_RUN, RestartPolicy};
+use crate::users;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -54,6 +55,9 @@ impl Engine {
 
     /// Everything new but the container: network, overlay, process.
     fn start_once_more(&self, record: Record, signals: &ForwardedSignals, monitor: &mut Monitor) -> Result<Record> {
+        if users::are_own(&record.spec) {
+            users::take(self.dirs(), &record.id)?;
+        }
         let overlay = self.overlay(&record.id, &record.layers, record.auto_remove)?;
         self.start_made(record, &overlay, None, signals, Some(monitor), Notes::default())
     }

@@ -44,7 +44,10 @@ impl Engine {
     /// After a signal: who is paused would not take it.
     pub(crate) fn go_on(&self, record: &Record, state: &State) -> Result<()> {
         if state.paused {
-            self.share(&record.name, &record.spec)?.thaw()?;
+            // In v2 a signal ends also who is paused, and its cgroup may be gone by now.
+            if let Some(cgroup) = cgroup::open(&record.spec)? {
+                cgroup.thaw()?;
+            }
             set_paused(self.dirs(), &record.id, false)?;
         }
         Ok(())

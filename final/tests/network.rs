@@ -18,6 +18,8 @@ const NFT: Need = Need::Program("nft", "nftables");
 const IP: Need = Need::Program("ip", "iproute2");
 const DOCKERD: Need = Need::Program("dockerd", "docker.io");
 const IPTABLES: Need = Need::Program("iptables", "iptables");
+const PASTA: Need = Need::Program("pasta", "passt");
+const SLIRP: Need = Need::Program("slirp4netns", "slirp4netns");
 const MINUTES: Need = Need::Time(Duration::from_secs(180));
 
 testkit::suite! {
@@ -42,6 +44,9 @@ testkit::suite! {
     fifty_at_once_with_ports: [Need::Root, NFT, BUSYBOX, MINUTES],
     a_neighbouring_docker_keeps_working: [Need::Root, NFT, IP, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
     without_root_there_is_no_network_and_ports_are_refused: [Need::Root, BUSYBOX],
+    without_root_pasta_connects: [Need::Root, IP, BUSYBOX, PASTA],
+    without_root_slirp4netns_connects: [Need::Root, IP, BUSYBOX, SLIRP],
+    without_root_a_killed_engine_leaves_no_tool: [Need::Root, IP, BUSYBOX, PASTA],
 }
 
 /// A web server that says its host name.
@@ -605,4 +610,89 @@ fn without_root_there_is_no_network_and_ports_are_refused(host: &Host) {
     assert_eq!(tara(&["run", "--rm", "demo", "sh", "-c", "ls /sys/class/net"]).ok(), "lo\n");
     let output = tara(&["run", "--rm", "--network", "bridge", "demo", "true"]);
     assert!(output.code == 125 && output.stderr.contains("without root"), "{}", output.stderr);
+}
+
+/// A host where ordinary users may make links, with a way out: `tara` as one of them.
+struct Rootless<'h> {
+    host: &'h Host,
+    internet: Netns,
+}
+
+impl<'h> Rootless<'h> {
+    fn new(host: &'h Host) -> Self {
+        sh(host, "busybox ip link set lo up");
+        let internet = machine(host, "198.51.100.1", "198.51.100.2");
+        sh(host, "ip route add default via 198.51.100.2");
+        let tun = host.path("tun");
+        let tun = tun.to_str().unwrap();
+        sh(host, &format!("mknod {tun} c 10 200 && chmod 666 {tun} && busybox mount -o bind {tun} /dev/net/tun"));
+        Self { host, internet }
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.host.command_as_user(common::TARA);
+        let home = self.host.folder("home-of-user").display().to_string();
+        command.args(["--root", &format!("{home}/root"), "--run-root", &format!("{home}/run")]).args(arguments);
+        command
+    }
+
+    fn tara(&self, arguments: &[&str]) -> testkit::Output {
+        self.host.run(&mut self.command(arguments))
+    }
+
+    /// Whether a process of this program is there. Not by its short name: pasta becomes `pasta.avx2`, and then `passt.avx2`.
+    fn runs(&self, name: &str) -> bool {
+        let commands = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut commands = commands.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        commands.any(|command| command.starts_with(format!("/usr/bin/{name}").as_bytes()))
+    }
+
+    fn end(self) {
+        assert_eq!(self.tara(&["system", "check"]).ok(), "nothing is left behind\n");
+        sh(self.host, "busybox umount /dev/net/tun; ip link del up0");
+    }
+}
+
+fn connects(host: &Host, tool: &str) {
+    let lab = Rootless::new(host);
+    let server = lab.internet.within(|| Ok(TcpListener::bind("198.51.100.2:7").unwrap())).unwrap();
+    let options =
+        ["run", "-d", "--name", "web", "-h", "web", "--network", tool, "-p", "127.0.0.1:8080:80", "-p", "53/udp"];
+    lab.tara(&[&options[..], &["demo", "sh", "-c", WEB]].concat()).ok();
+    wait_for("127.0.0.1:8080", "web");
+    let ports = lab.tara(&["port", "web"]).ok();
+    assert!(ports.starts_with("53/udp -> 0.0.0.0:") && ports.ends_with("80/tcp -> 127.0.0.1:8080\n"), "{ports}");
+    let client = std::thread::spawn(move || server.accept().unwrap().1.ip().to_string());
+    lab.tara(&["exec", "web", "sh", "-c", "echo | nc -w 1 198.51.100.2 7"]).ok();
+    assert_eq!(client.join().unwrap(), "198.51.100.1", "under the host's address");
+    // A second start gets it again, and the first one's tool is gone.
+    lab.tara(&["stop", "-t", "0", "web"]).ok();
+    until("the tool has ended", || (!lab.runs(tool)).then_some(()));
+    lab.tara(&["start", "web"]).ok();
+    wait_for("127.0.0.1:8080", "web");
+    let taken = lab.tara(&["run", "--rm", "--network", tool, "-p", "127.0.0.1:8080:80", "demo", "true"]);
+    assert!(taken.code == 125 && taken.stderr.contains("8080"), "{taken:?}");
+    lab.tara(&["rm", "-f", "web"]).ok();
+    until("the tool has ended", || (!lab.runs(tool)).then_some(()));
+    lab.end();
+}
+
+fn without_root_pasta_connects(host: &Host) {
+    connects(host, "pasta");
+}
+
+fn without_root_slirp4netns_connects(host: &Host) {
+    connects(host, "slirp4netns");
+}
+
+fn without_root_a_killed_engine_leaves_no_tool(host: &Host) {
+    let lab = Rootless::new(host);
+    assert!(lab.tara(&["info"]).ok().contains("Networks: pasta host none"), "the default where it works");
+    let mut tara = lab.command(&["run", "--rm", "demo", "sleep", "1000"]).spawn().unwrap();
+    until("it is connected", || lab.runs("pasta").then_some(()));
+    tara.kill().unwrap();
+    tara.wait().unwrap();
+    until("the tool has ended", || (!lab.runs("pasta")).then_some(()));
+    lab.tara(&["system", "reclaim"]).ok();
+    lab.end();
 }

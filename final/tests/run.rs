@@ -288,9 +288,9 @@ fn the_user_is_the_images_or_the_asked_one(host: &Host) {
         let facts = engine.facts(options);
         (facts.uid, facts.gid, facts.groups, facts.environment["HOME"].clone())
     };
-    assert_eq!(who(&[]), (0, 0, vec![], "/root".to_owned()));
-    assert_eq!(who(&["-u", "ann"]), (1000, 1000, vec![63], "/home/ann".to_owned()));
-    assert_eq!(who(&["-u", "7:audio"]), (7, 63, vec![], "/".to_owned()));
+    assert_eq!(who(&[]), (0, 0, vec![0], "/root".to_owned()));
+    assert_eq!(who(&["-u", "ann"]), (1000, 1000, vec![63, 1000], "/home/ann".to_owned()));
+    assert_eq!(who(&["-u", "7:audio"]), (7, 63, vec![63], "/".to_owned()));
     let output = engine.run(&["-u", "bob"], &["true"]);
     assert_eq!(output.code, 125);
     assert!(output.stderr.contains("user `bob` is not in the image's /etc/passwd"), "{}", output.stderr);

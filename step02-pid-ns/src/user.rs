@@ -1,16 +1,21 @@
 //! Users inside: which numbers of a new user namespace are which numbers outside. Source: user_namespaces(7).
 
+use crate::spawn::{clone_child, die_with_parent};
 use crate::{Error, Namespaces};
+use nix::libc::SIGKILL;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Gid, Pid, Uid, User, getegid, geteuid};
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use sys::clone::CloneArgs;
+use sys::process::exit_now;
 
 /// What is written to `uid_map` and `gid_map` of a child in a new user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,31 +139,34 @@ fn write_when_told(map: &UserMap, pid: Pid, mut parent: &UnixStream) -> u8 {
     0
 }
 
-/// A user namespace with `map` that nobody is in, for [`sys::mount::map_owners`]: a child makes it, and ends when it is open. Host
-/// half, single-threaded.
+/// A user namespace with `map` that nobody is in, for [`sys::mount::map_owners`]: a child is born in it, and ends when it is open.
+/// Host half; other threads do not matter.
 ///
 /// # Errors
-/// As [`become_root_inside`].
+/// As [`UserMap::write`]; [`Error::Clone`].
 pub fn open_new(map: &UserMap) -> Result<OwnedFd, Error> {
-    let (mut ours, mut theirs) = UnixStream::pair().map_err(broken)?;
-    let child = sys::clone::fork(|| {
-        let made = unshare(CloneFlags::CLONE_NEWUSER).is_ok() && theirs.write_all(b"made").is_ok();
-        if made {
-            // Until it is killed, or its parent is gone.
-            let _signal = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-            nix::unistd::pause();
-        }
-        let _other_end = theirs.shutdown(Shutdown::Both);
-        1
-    });
-    let child = child.map_err(|errno| broken(errno.into()))?;
-    let opened = ours.read_exact(&mut [0; 4]).map_err(broken).and_then(|()| {
-        map.write(child)?;
-        fs::File::open(format!("/proc/{child}/ns/user")).map(OwnedFd::from).map_err(broken)
-    });
-    let _gone_already = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
-    waitpid(child, None).map_err(Error::Wait)?;
+    let us = Pid::this();
+    let args = CloneArgs { flags: Namespaces::USER.flags(), into_cgroup: None };
+    let (pid, pidfd) =
+        clone_child(&args, || wait_to_be_killed(us)).map_err(|errno| Error::clone(Namespaces::USER, errno))?;
+    let path = format!("/proc/{pid}/ns/user");
+    let opened = map
+        .write(pid)
+        .and_then(|()| fs::File::open(&path).map(OwnedFd::from).map_err(|error| Error::UserMap { what: path, error }));
+    let _ended_already = sys::process::pidfd_send(&pidfd, SIGKILL);
+    sys::process::wait(pidfd.as_fd()).map_err(Error::Wait)?;
     opened
+}
+
+/// Child half.
+fn wait_to_be_killed(parent: Pid) -> Infallible {
+    let asked = die_with_parent();
+    if asked.is_err() || Pid::parent() != parent {
+        exit_now(1);
+    }
+    loop {
+        nix::unistd::pause();
+    }
 }
 
 fn broken(error: io::Error) -> Error {

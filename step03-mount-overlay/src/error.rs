@@ -14,6 +14,8 @@ pub enum Error {
     Nul(PathBuf),
     #[error("overlay over {layers} layers with the upper directory `{}`: {}", .upper.display(), describe(*.errno))]
     Overlay { layers: usize, upper: PathBuf, errno: Errno, kernel: Option<String> },
+    #[error("map the owners of files below `{}`: {}", .path.display(), describe(*.errno))]
+    MappedUsers { path: PathBuf, errno: Errno },
     #[error("{doing} a terminal for the container: {}", describe(*.errno))]
     Terminal { doing: &'static str, errno: Errno },
     #[error("`{0}` is no volume")]
@@ -46,6 +48,9 @@ impl Error {
                 "an overlay needs root, or a user namespace on Linux 5.11 or newer"
             }
             Self::Overlay { errno: Errno::ENAMETOOLONG, .. } => "more than 80 layers need Linux 6.5 or newer",
+            Self::MappedUsers { errno: Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS, .. } => {
+                "this file system has no idmapped mounts, or the kernel is older than Linux 5.12: go without, `--userns host`"
+            }
             Self::Volume(_) => "write SOURCE:DESTINATION or SOURCE:DESTINATION:ro, both paths absolute",
             Self::Option(_) => {
                 "a tmpfs takes size=64m, mode=1777, uid=, gid=, nr_inodes=, ro, rw, exec, noexec, suid, dev"

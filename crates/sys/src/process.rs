@@ -123,6 +123,21 @@ pub fn namespace_kind(namespace: impl AsFd) -> nix::Result<i32> {
     Errno::result(kind)
 }
 
+/// Makes the calling thread, for good, the user `uid` and group `gid` in the eyes of file systems, without the loss of
+/// capabilities that goes with a change of user. Sources: setfsuid(2); capabilities(7), SECBIT_NO_SETUID_FIXUP.
+///
+/// # Errors
+/// EPERM without CAP_SETPCAP.
+pub fn be_file_user(uid: nix::unistd::Uid, gid: nix::unistd::Gid) -> nix::Result<()> {
+    const SECBIT_NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: integers only.
+    let result = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) };
+    Errno::result(result)?;
+    nix::unistd::setfsgid(gid);
+    nix::unistd::setfsuid(uid);
+    Ok(())
+}
+
 /// Fills `bytes` with random ones. Source: getrandom(2).
 ///
 /// # Errors

@@ -42,7 +42,7 @@ pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;
 pub use probe::Facts;
-pub use runner::{BUSYBOX, Need, Test, lacking, lacks_sandbox, main, run_in_fake_host};
+pub use runner::{BUSYBOX, Need, Test, end_without_leak_check, lacking, lacks_sandbox, main, run_in_fake_host};
 pub use wait::{DEADLINE, until};
 
 /// Makes the `main` of a test program: each line is a test function's name and what it needs.

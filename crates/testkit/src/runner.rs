@@ -48,6 +48,8 @@ pub struct Test {
     pub body: fn(&Host),
 }
 
+/// What the body says last.
+static NONCE: OnceLock<String> = OnceLock::new();
 const STAGE: &str = "TESTKIT_STAGE";
 pub(crate) const NAME: &str = "TESTKIT_TEST";
 /// The name of the body that boots the machine, beside those of the tests.
@@ -312,11 +314,22 @@ fn run_body(tests: &[Test]) -> ExitCode {
     let name = std::env::var(NAME).expect("the runner names the test");
     let mut nonce = String::new();
     std::io::stdin().lock().read_line(&mut nonce).expect("the runner's word");
+    NONCE.set(nonce).expect("one body");
     let code = if name == MACHINE { machine::boot(&Host::new()) } else { run_test(tests, &name) };
+    say_the_end();
+    code
+}
+
+fn say_the_end() {
     // Over the descriptor: what is buffered was said before.
     std::io::stdout().flush().expect("standard output");
-    print!("{nonce}");
-    code
+    print!("{}", NONCE.get().map_or("", String::as_str));
+}
+
+/// Ends the test that calls it, as passed and without the leak check: for one that has looked itself.
+pub fn end_without_leak_check() -> ! {
+    say_the_end();
+    std::process::exit(0)
 }
 
 fn run_test(tests: &[Test], name: &str) -> ExitCode {

@@ -4,6 +4,7 @@ use super::print;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::format::Format;
+use crate::network::user_mode::Tool;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
@@ -44,13 +45,19 @@ impl Info {
             ("Cgroups", json!(hierarchy.kind())),
             ("Controllers", json!(controllers(&hierarchy))),
             ("SecurityOptions", json!(["seccomp=default"])),
-            ("Networks", json!(["bridge", "host", "none"])),
+            ("Networks", json!(networks(privilege.caller.is_root()))),
         ];
         let document = facts.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let plain = || facts.iter().map(|(key, value)| format!("{key}: {}\n", plain(value))).collect();
         print(&format.document(&document, plain)?);
         Ok(0)
     }
+}
+
+/// What `--network` takes, the default first.
+fn networks(as_root: bool) -> Vec<&'static str> {
+    let default = if as_root { Some("bridge") } else { Tool::of_this_host().map(Tool::name) };
+    default.into_iter().chain(["host", "none"]).collect()
 }
 
 /// Which controller is where.

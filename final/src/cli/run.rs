@@ -215,6 +215,8 @@ impl Options {
     fn request(&self, engine: &Engine) -> Result<RunRequest> {
         let networking = self.network.networking(engine)?;
         let (mounts, volumes) = self.files.mounts()?;
+        let security = self.security.security()?;
+        crate::users::check(engine.privilege(), &security, &networking)?;
         Ok(RunRequest {
             image: self.image.clone(),
             name: self.name.clone(),
@@ -236,7 +238,7 @@ impl Options {
                 terminal: self.process.tty,
                 read_only: self.files.read_only,
                 own_network: networking.mode != crate::network::Mode::Host,
-                security: self.security.security()?,
+                security,
                 resources: self.resources.resources()?,
                 cgroup_parent: self.resources.cgroup_parent.clone(),
                 no_cgroup: !self.resources.has_cgroup(),

@@ -191,7 +191,8 @@ pub(crate) fn start(
         || child::enter(&prepared, launch.root),
         |pid| {
             host_pid = Some(pid);
-            told = meanwhile(pid);
+            told =
+                meanwhile(pid).and_then(|()| prepared.network.as_ref().map_or(Ok(()), |network| network.connect(pid)));
         },
     );
     drop(born_elsewhere);

@@ -76,14 +76,14 @@ impl Prepared {
         let spec = launch.spec;
         let process = spec.process().as_ref().context("the specification has no process")?;
         let cgroup = cgroup::create(spec, launch.privilege, waits)?;
-        let mounts = mounts(spec, cgroup.as_ref());
+        let (places, mounts) = mounts(spec, cgroup.as_ref());
         let terminal = process.terminal().unwrap_or(false).then(|| terminal(&mounts, spec)).transpose()?;
         let user_map = user_map(spec)?;
         let surroundings = Surroundings {
             own_devices: !launch.privilege.in_user_namespace && user_map.is_none(),
             own_users: user_map.is_some(),
             root: launch.root_path,
-            mapped: mapped_mounts(spec, user_map.as_ref())?,
+            mapped: mapped_mounts(spec, &places, user_map.as_ref())?,
         };
         let workdir = process.cwd();
         let mut stdio = stdio;
@@ -92,7 +92,8 @@ impl Prepared {
         }
         let Others { network: of_another, joined, pids } = Others::open(spec)?;
         let network = network.map(Begun::ready).transpose()?.or(of_another.map(Ready::Namespace));
-        let made = if network.is_some() { Namespaces::NETWORK } else { Namespaces::NONE };
+        let is_made = network.as_ref().is_some_and(Ready::is_made);
+        let made = if is_made { Namespaces::NETWORK } else { Namespaces::NONE };
         let all = namespaces(spec)?;
         let may_set_groups = launch.privilege.has_many_users;
         // Rootless nobody has asked for any: those of the specification are for real root.
@@ -171,7 +172,8 @@ fn devices(spec: &Spec) -> Result<Vec<Device>> {
     of_spec.into_iter().flatten().map(device).collect()
 }
 
-fn mounts(spec: &Spec, cgroup: Option<&Cgroup>) -> Vec<Mount> {
+/// What is mounted, and the place in the specification that each comes from: one of cgroups may become several.
+fn mounts(spec: &Spec, cgroup: Option<&Cgroup>) -> (Vec<usize>, Vec<Mount>) {
     let of_spec = |mount: &oci_spec::runtime::Mount| Mount {
         destination: mount.destination().clone(),
         fs_type: mount.typ().clone().unwrap_or_default(),
@@ -186,7 +188,8 @@ fn mounts(spec: &Spec, cgroup: Option<&Cgroup>) -> Vec<Mount> {
         }
         _ => vec![mount],
     };
-    spec.mounts().iter().flatten().map(of_spec).flat_map(here).collect()
+    let all = spec.mounts().iter().flatten().map(of_spec).enumerate();
+    all.flat_map(|(place, mount)| here(mount).into_iter().map(move |mount| (place, mount))).unzip()
 }
 
 /// The terminal is made outside: its file system gets the numbers that the container's users have there.
@@ -238,17 +241,18 @@ fn given(uids: Option<&[LinuxIdMapping]>, gids: Option<&[LinuxIdMapping]>) -> Us
 }
 
 /// Mounts with `idmap`, each with a user namespace that says how: its own mappings, or the container's.
-fn mapped_mounts(spec: &Spec, of_container: Option<&UserMap>) -> Result<Vec<MappedMount>> {
+fn mapped_mounts(spec: &Spec, places: &[usize], of_container: Option<&UserMap>) -> Result<Vec<MappedMount>> {
     let mut mapped = Vec::new();
-    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+    for (place, mount) in spec.mounts().iter().flatten().enumerate() {
         let asked = mount.options().iter().flatten().any(|option| option == "idmap" || option == "ridmap");
         let own = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
         let map =
             if own { Some(given(mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref())) } else { None };
         let Some(map) = map.as_ref().or(of_container.filter(|_| asked)) else {
-            anyhow::ensure!(!asked, "mounts[{index}].uidMappings: `idmap` needs mappings, or a user namespace");
+            anyhow::ensure!(!asked, "mounts[{place}].uidMappings: `idmap` needs mappings, or a user namespace");
             continue;
         };
+        let Some(index) = places.iter().position(|of| *of == place) else { continue };
         mapped.push(MappedMount { index, users: open_new(map)? });
     }
     Ok(mapped)

@@ -5,6 +5,7 @@
 //! the child waits for it as late as it can.
 
 use super::files::Hosts;
+use super::later::Later;
 use super::names::Answering;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
@@ -26,6 +27,8 @@ pub enum Begun {
     Loopback(JoinHandle<Result<OwnedFd>>),
     /// A namespace that is connected to a bridge.
     Bridge(Box<Connected>),
+    /// A namespace that comes with the container's user namespace.
+    Later(Box<Later>),
 }
 
 /// What belongs to a container on bridges.
@@ -46,6 +49,8 @@ pub enum Ready {
     Namespace(OwnedFd),
     /// A link to a bridge will come.
     Wired(Box<Link>),
+    /// The namespace too.
+    Later(Box<Later>),
 }
 
 /// A link to a bridge in the making.
@@ -115,11 +120,28 @@ impl Begun {
                 Ok(Ready::Namespace(made?))
             }
             Self::Bridge(connected) => connected.link().map(Box::new).map(Ready::Wired),
+            Self::Later(later) => Ok(Ready::Later(later)),
         }
     }
 }
 
 impl Ready {
+    /// Whether the namespace is there; else the clone makes it.
+    pub(crate) fn is_made(&self) -> bool {
+        !matches!(self, Self::Later(_))
+    }
+
+    /// Connects what could not be connected before there is a process. Host half, while the child mounts.
+    ///
+    /// # Errors
+    /// What kept it from being connected; the child is told, too.
+    pub(crate) fn connect(&self, host_pid: Pid) -> Result<()> {
+        match self {
+            Self::Later(later) => later.connect(host_pid),
+            Self::Namespace(_) | Self::Wired(_) => Ok(()),
+        }
+    }
+
     /// Moves the calling process into it. Child half, before `/sys` is mounted, which shows it.
     ///
     /// # Errors
@@ -129,6 +151,10 @@ impl Ready {
         match self {
             Self::Namespace(ready) => setns(ready, CloneFlags::CLONE_NEWNET).whilst("enter the network namespace", c""),
             Self::Wired(link) => link.wired.as_ref().map_or(Ok(()), Wired::enter),
+            Self::Later(_) => {
+                ports_for_all();
+                loopback_up()
+            }
         }
     }
 
@@ -141,6 +167,7 @@ impl Ready {
         match self {
             Self::Namespace(_) => Ok(()),
             Self::Wired(link) => link.wired.as_ref().map_or(Ok(()), Wired::wait),
+            Self::Later(later) => later.wait(),
         }
     }
 

@@ -232,6 +232,9 @@ fn check_mode(record: &Record) -> Result<()> {
         Mode::None => {
             "container cannot be connected to multiple networks with one of the networks in private (none) mode"
         }
+        Mode::Pasta | Mode::Slirp4netns => {
+            "a container that an ordinary user has connected cannot be connected to any other network"
+        }
         Mode::Host | Mode::Container(_) => {
             "container sharing network namespace with another container or host cannot be connected to any other network"
         }

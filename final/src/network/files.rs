@@ -3,6 +3,7 @@
 //! They are files in `RUN/containers/<id>`, made anew at each start and bound over what the image has there: by descriptor below the
 //! container's root, so a link of the image leads nowhere but into the image (step 3).
 
+use super::user_mode::Tool;
 use super::{Mode, Networking, Other};
 use crate::container::Record;
 use crate::dirs::Dirs;
@@ -64,6 +65,8 @@ pub fn write(dirs: &Dirs, record: &Record) -> Result<Option<Hosts>> {
     match networking.mode {
         Mode::Bridge => put(&hosts.path, "").map(|()| Some(hosts)),
         Mode::Host => put(&hosts.path, &hosts.of_host()).map(|()| None),
+        Mode::Pasta => hosts.write(&[Tool::Pasta.address()], Tool::Pasta.address()).map(|()| None),
+        Mode::Slirp4netns => hosts.write(&[Tool::Slirp4netns.address()], IpAddr::from([10, 0, 2, 2])).map(|()| None),
         Mode::None | Mode::Container(_) => hosts.write(&[], IpAddr::from([127, 0, 0, 1])).map(|()| None),
     }
 }

@@ -5,6 +5,7 @@
 //! | [`Networking`] | what the command line says; kept in the record, so that a restart gives the same again |
 //! | [`Begun`], [`Ready`] | a network in the making, on the other processor, while the engine does the rest |
 //! | [`files`] | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` |
+//! | [`user_mode`] | pasta and slirp4netns, for ordinary users |
 //! | [`names`] | the process that answers for names of user networks |
 //! | [`definition`] | user networks, which outlive the machine's |
 //! | [`commands`] | create, remove, connect, disconnect, prune |
@@ -14,11 +15,13 @@ mod begin;
 pub mod commands;
 pub mod definition;
 pub mod files;
+mod later;
 pub mod names;
 mod request;
 mod share;
 pub mod show;
 mod start;
+pub mod user_mode;
 
 pub(crate) use begin::open_namespace;
 pub use begin::{Begun, Ready};

@@ -48,6 +48,10 @@ pub enum Mode {
     Host,
     /// One of its own, connected to [`Networking::attachments`].
     Bridge,
+    /// One of its own, connected by pasta(1).
+    Pasta,
+    /// One of its own, connected by slirp4netns(1).
+    Slirp4netns,
     /// That of another container, by its id.
     Container(String),
 }
@@ -85,6 +89,8 @@ impl Networking {
         match &self.mode {
             Mode::None => "none".to_owned(),
             Mode::Host => "host".to_owned(),
+            Mode::Pasta => "pasta".to_owned(),
+            Mode::Slirp4netns => "slirp4netns".to_owned(),
             Mode::Container(id) => format!("container:{id}"),
             Mode::Bridge => self.attachments.first().map(|first| first.network.clone()).unwrap_or_default(),
         }

@@ -16,7 +16,7 @@ pub(crate) fn share(dirs: &Dirs, record: &mut Record) -> Result<()> {
     let network = match networking.mode {
         Mode::Container(id) => Other::Container(id),
         Mode::Host => Other::Host,
-        Mode::None | Mode::Bridge => Other::Own,
+        Mode::None | Mode::Bridge | Mode::Pasta | Mode::Slirp4netns => Other::Own,
     };
     let uts = match (&network, networking.uts) {
         // Whoever has the network of another has its name too.

@@ -1,8 +1,8 @@
 //! What `inspect`, `ps` and `port` say of a container's network: asked of the kernel and the leases, not remembered.
 
 use super::commands::leases_of;
-use super::{Definition, Mode, alive_if_any};
-use crate::container::Record;
+use super::{Definition, Mode, alive_if_any, user_mode};
+use crate::container::{Record, ids};
 use crate::dirs::Dirs;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,13 @@ pub type Ports = BTreeMap<String, Vec<Published>>;
 #[must_use]
 pub fn all_ports(dirs: &Dirs) -> Ports {
     let mut ports = Ports::new();
-    if alive_if_any(dirs).is_some() {
+    if alive_if_any(dirs).is_none() {
+        // Without root there are no rules to ask.
+        for id in ids(&dirs.lives()).unwrap_or_default() {
+            let of_container = user_mode::ports(&dirs.live(&id));
+            ports.insert(id, of_container);
+        }
+    } else {
         for (port, owner) in published().unwrap_or_default() {
             ports.entry(owner).or_default().push(port);
         }

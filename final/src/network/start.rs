@@ -1,7 +1,9 @@
 //! Beginning and ending a container's network.
 
 use super::begin::Connected;
+use super::later::{Later, Way};
 use super::names::Answering;
+use super::user_mode::{self, Tool};
 use super::{Begun, Definition, Mode, Networking, alive, alive_if_any, files};
 use crate::container::Record;
 use crate::dirs::Dirs;
@@ -42,12 +44,29 @@ impl Plan<'_> {
         match self.networking.mode {
             Mode::None => Begun::loopback().map(Some),
             Mode::Bridge => self.connect().map(Some),
+            Mode::Pasta | Mode::Slirp4netns => self.later(),
             Mode::Host | Mode::Container(_) => Ok(None),
         }
     }
 
-    fn connect(&self) -> Result<Begun> {
-        let networks = alive(self.dirs)?;
+    /// For a container whose network namespace comes with its user namespace.
+    ///
+    /// # Errors
+    /// As [`Plan::begin`].
+    pub(crate) fn later(&self) -> Result<Option<Begun>> {
+        let way = match self.networking.mode {
+            Mode::Bridge => Way::Bridges(self.wanted()?, self.networking.has_names().then(|| self.networking.chosen())),
+            Mode::Pasta => Way::Through(Tool::Pasta, self.id.to_owned()),
+            Mode::Slirp4netns => Way::Through(Tool::Slirp4netns, self.id.to_owned()),
+            Mode::None => Way::Nowhere,
+            Mode::Host | Mode::Container(_) => return Ok(None),
+        };
+        let later = Later::new(self.dirs.clone(), way, self.networking.ports())?;
+        Ok(Some(Begun::Later(Box::new(later))))
+    }
+
+    /// The networks, and what is asked of each.
+    fn wanted(&self) -> Result<Vec<(Settings, Request)>> {
         let mut all = Vec::new();
         for (interface, attachment) in (0..).zip(&self.networking.attachments) {
             let names = self.name.map(str::to_owned).into_iter().chain(attachment.aliases.iter().cloned()).collect();
@@ -55,6 +74,12 @@ impl Plan<'_> {
             let request = Request { id: self.id.to_owned(), interface, address: attachment.address, mac, names };
             all.push((settings(self.dirs, &attachment.network)?, request));
         }
+        Ok(all)
+    }
+
+    fn connect(&self) -> Result<Begun> {
+        let networks = alive(self.dirs)?;
+        let mut all = self.wanted()?;
         let (settings, request) = all.remove(0);
         let (answering, sockets) = match self.networking.has_names() {
             true => Some(Answering::prepare(self.dirs, self.id, self.networking.chosen())?).unzip(),
@@ -89,6 +114,7 @@ impl Begun {
         let waiting = files::write(dirs, record)?;
         Ok(match self {
             Self::Bridge(connected) => Self::Bridge(Box::new(connected.with_hosts(waiting))),
+            Self::Later(later) => Self::Later(Box::new(later.with_hosts(waiting))),
             loopback @ Self::Loopback(_) => loopback,
         })
     }
@@ -99,6 +125,9 @@ impl Begun {
 /// # Errors
 /// When the kernel refuses; what is gone already is no error.
 pub(crate) fn release(dirs: &Dirs, record: &Record) -> Result<()> {
+    if matches!(record.networking.mode, Mode::Pasta | Mode::Slirp4netns) {
+        user_mode::release(&dirs.live(&record.id));
+    }
     if record.networking.mode != Mode::Bridge && record.networking.attachments.is_empty() {
         return Ok(());
     }

@@ -106,7 +106,7 @@ fn linux(arguments: &Arguments, id: &str, rootless: bool) -> Result<Linux> {
         .readonly_paths(read_only)
         .resources(resources)
         .build()?;
-    if !rootless {
+    if !rootless && !security.own_users {
         linux.set_devices(Some(security.device_files()?));
     }
     if let Seccomp::Profile(profile) = &security.seccomp {
@@ -180,8 +180,9 @@ fn mount(mount: &Mount) -> Result<oci_spec::runtime::Mount> {
 }
 
 fn namespaces(arguments: &Arguments) -> Result<Vec<oci_spec::runtime::LinuxNamespace>> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let kinds = [Mount, Pid, Ipc, Uts, Cgroup].into_iter().chain(arguments.own_network.then_some(Network));
+    let kinds = kinds.chain(arguments.security.own_users.then_some(User));
     kinds.map(|kind| Ok(LinuxNamespaceBuilder::default().typ(kind).build()?)).collect()
 }
 

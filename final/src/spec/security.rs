@@ -47,6 +47,8 @@ pub struct Security {
     pub groups: Vec<String>,
     /// `--oom-score-adj`.
     pub oom_score_adj: Option<i32>,
+    /// `--userns auto`: users of its own.
+    pub own_users: bool,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
 }

@@ -2,6 +2,7 @@
 
 use crate::container::find_id;
 use crate::engine::Engine;
+use crate::network::user_mode::Tool;
 use crate::network::{Attachment, Mode, Networking, Other, is_address};
 use crate::report::Refusal;
 use anyhow::{Result, bail};
@@ -13,7 +14,7 @@ use step04_net_bridge::{DEFAULT, Mac, PortSpec};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
-    /// The network: bridge, none, host, container:NAME, or one that you made [default: bridge; without root: none].
+    /// The network: bridge, none, host, container:NAME, or one that you made [default: bridge; without root: pasta or slirp4netns where they work, else none].
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// Publish a port: `[ADDRESS:][HOST_PORT:]PORT[/udp]`; ports may be ranges.
@@ -77,7 +78,13 @@ impl NetworkOptions {
     /// What they come to.
     pub(crate) fn networking(&self, engine: &Engine) -> Result<Networking> {
         let words: Vec<&str> = self.network.iter().map(String::as_str).collect();
-        let default = if engine.privilege().caller.is_root() { DEFAULT } else { "none" };
+        let default = if engine.privilege().caller.is_root() {
+            DEFAULT
+        } else if words.is_empty() {
+            Tool::of_this_host().map_or("none", Tool::name)
+        } else {
+            "none"
+        };
         let words = if words.is_empty() { vec![default] } else { words };
         let mode = match mode(&words)? {
             Mode::Container(other) => Mode::Container(find_id(engine.dirs(), &other)?),
@@ -128,7 +135,13 @@ impl NetworkOptions {
         }
         if has_address && !engine.privilege().caller.is_root() {
             let what = format!("the network `{}` cannot be made without root", networking.name());
-            bail!(Refusal::new(what).help("without root there are `--network none` and `--network host`"));
+            bail!(
+                Refusal::new(what).help("without root there are `--network pasta`, `slirp4netns`, `host` and `none`")
+            );
+        }
+        if matches!(networking.mode, Mode::Pasta | Mode::Slirp4netns) && engine.privilege().caller.is_root() {
+            let what = format!("`--network {}` is for ordinary users", networking.name());
+            bail!(Refusal::new(what).help("root has bridges: leave it out"));
         }
         let publishes = !networking.publish.is_empty() || networking.publish_all;
         match networking.mode {
@@ -156,13 +169,15 @@ impl NetworkOptions {
 }
 
 fn mode(words: &[&str]) -> Result<Mode> {
-    let modes = |word: &&str| ["none", "host"].contains(word) || word.starts_with("container:");
+    let modes = |word: &&str| ["none", "host", "pasta", "slirp4netns"].contains(word) || word.starts_with("container:");
     if words.len() > 1 && words.iter().any(modes) {
         bail!(Refusal::new("`none`, `host` and `container:…` do not go with another network"));
     }
     Ok(match words.first().copied().unwrap_or_default() {
         "none" => Mode::None,
         "host" => Mode::Host,
+        "pasta" => Mode::Pasta,
+        "slirp4netns" => Mode::Slirp4netns,
         word => match word.strip_prefix("container:") {
             Some(container) => Mode::Container(container.to_owned()),
             None => Mode::Bridge,

@@ -37,6 +37,9 @@ pub(crate) struct SecurityOptions {
     /// Add a supplementary group, by name or number.
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
+    /// Whose users: `host`, or `auto` for numbers of its own that are nobody on this host.
+    #[arg(long, value_name = "MODE")]
+    userns: Option<String>,
     /// How likely it is ended when memory is short: -1000 (never) to 1000.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     oom_score_adj: Option<i32>,
@@ -58,6 +61,7 @@ impl SecurityOptions {
             groups: self.group_add.clone(),
             oom_score_adj: self.oom_score_adj,
             shm_size: self.shm_size.map(|size| size.0),
+            own_users: own_users(self.userns.as_deref())?,
             ..Security::default()
         };
         for option in &self.security_opt {
@@ -84,6 +88,17 @@ impl SecurityOptions {
             }
         }
         Ok(())
+    }
+}
+
+fn own_users(mode: Option<&str>) -> Result<bool> {
+    match mode.unwrap_or_default() {
+        "" | "host" => Ok(false),
+        "auto" | "private" => Ok(true),
+        other => {
+            let refusal = Refusal::new(format!("invalid mode `{other}` for `--userns`"));
+            Err(refusal.help("`host` and `auto` are there").into())
+        }
     }
 }
 
