@@ -113,7 +113,7 @@ fn done(daemon: Option<Daemon>, folders: &[&str]) -> ! {
         assert!(left.is_empty(), "{left:?}");
     }
     drop(daemon);
-    std::process::exit(0)
+    testkit::end_without_leak_check()
 }
 
 // ---- Podman --------------------------------------------------------------------------------------------------------

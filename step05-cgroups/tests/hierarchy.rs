@@ -185,10 +185,10 @@ fn the_files_are_read_below_a_root() {
 #[test]
 fn a_parent_cannot_lead_elsewhere() {
     let parent = |name| Parent::new(Hierarchy::default(), Some(name));
-    for good in ["/tara", "tara", "/system.slice/tara.slice", "/a/b/"] {
+    for good in ["/tara", "tara", "/", "/system.slice/tara.slice", "/a/b/"] {
         assert!(parent(good).is_ok(), "{good}");
     }
-    for bad in ["", "/", "..", "/a/../b", "/a//b", "/./a", "/a b", "/.a", "/a/cg\n"] {
+    for bad in ["", "..", "/a/../b", "/a//b", "/./a", "/a b", "/.a", "/a/cg\n"] {
         assert!(parent(bad).is_err(), "{bad}");
     }
 }
