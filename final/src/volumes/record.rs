@@ -96,7 +96,8 @@ impl MountPoint {
     #[must_use]
     pub fn of(mount: &Mount) -> Self {
         let words = mount.options.iter().filter(|word| *word != "rbind" && *word != "bind");
-        let words: Vec<&str> = words.map(String::as_str).collect();
+        // docker's `ro` is OCI's `rro`: also for what is mounted below.
+        let words: Vec<&str> = words.map(|word| if word == "rro" { "ro" } else { word }).collect();
         let is_bind = mount.fs_type == "bind";
         let propagation =
             words.iter().find(|word| word.ends_with("private") || word.ends_with("slave") || word.ends_with("shared"));
@@ -117,6 +118,7 @@ impl MountPoint {
     #[must_use]
     pub fn mount(&self) -> Mount {
         let words = self.mode.split(',').filter(|word| !word.is_empty() && !["z", "Z", "nocopy"].contains(word));
+        let words = words.map(|word| if word == "ro" { "rro" } else { word });
         let options = ["rbind"].into_iter().chain(words).map(str::to_owned).collect();
         Mount {
             destination: self.destination.clone(),
