@@ -126,7 +126,7 @@ fn an_image_goes_to_docker_registry_and_back(host: &Host) {
     assert!(pulled.ends_with("127.0.0.1:5000/team/box:1\n"), "{pulled}");
     let by_digest = format!("127.0.0.1:5000/team/box@{there}");
     second_engine(host, &["pull", "-q", &by_digest]).ok();
-    let uname = second_engine(host, &["run", "--rm", &by_digest, "echo", "it runs"]).ok();
+    let uname = second_engine(host, &["run", "--rm", "--network", "none", &by_digest, "echo", "it runs"]).ok();
     assert_eq!(uname, "it runs\n");
     let up_to_date = second_engine(host, &["pull", "127.0.0.1:5000/team/box:1"]).ok();
     assert!(up_to_date.contains("Image is up to date for"), "{up_to_date}");
@@ -161,7 +161,10 @@ fn a_changed_image_sends_one_layer(host: &Host) {
     let pulled = second_engine(host, &["pull", "-a", "127.0.0.1:5000/box"]).ok();
     let count = |words: &str| pulled.lines().filter(|line| line.ends_with(words)).count();
     assert_eq!((count(": Pull complete"), count(": Already exists")), (2, 1), "{pulled}");
-    assert_eq!(second_engine(host, &["run", "--rm", "127.0.0.1:5000/box:2", "cat", "/more"]).ok(), "more");
+    assert_eq!(
+        second_engine(host, &["run", "--rm", "--network", "none", "127.0.0.1:5000/box:2", "cat", "/more"]).ok(),
+        "more"
+    );
 }
 
 fn htpasswd(host: &Host) -> String {
@@ -295,20 +298,20 @@ fn run_pulls_what_is_missing(host: &Host) {
     let server = served(host, &[]);
     engine.tara(&["tag", "box", image]).ok();
     engine.tara(&["push", image]).ok();
-    let never = second_engine(host, &["run", "--rm", "--pull", "never", image, "true"]);
+    let never = second_engine(host, &["run", "--rm", "--network", "none", "--pull", "never", image, "true"]);
     assert_eq!(error(&never), (125, "error: no such image: `127.0.0.1:5001/box:1`"));
-    let ran = second_engine(host, &["run", "--rm", image, "echo", "hello"]);
+    let ran = second_engine(host, &["run", "--rm", "--network", "none", image, "echo", "hello"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "hello\n"));
     assert!(
         ran.stderr.starts_with("Unable to find image '127.0.0.1:5001/box:1' locally\n1: Pulling from box\n"),
         "{ran:?}"
     );
-    let always = second_engine(host, &["run", "--rm", "--pull", "always", image, "true"]);
+    let always = second_engine(host, &["run", "--rm", "--network", "none", "--pull", "always", image, "true"]);
     assert!(always.stderr.contains("Image is up to date for 127.0.0.1:5001/box:1"), "{always:?}");
     drop(server);
     // What is here needs no registry.
-    assert_eq!(second_engine(host, &["run", "--rm", image, "echo", "hello"]).stdout, "hello\n");
-    let gone = second_engine(host, &["run", "--rm", "127.0.0.1:5001/nothing", "true"]);
+    assert_eq!(second_engine(host, &["run", "--rm", "--network", "none", image, "echo", "hello"]).stdout, "hello\n");
+    let gone = second_engine(host, &["run", "--rm", "--network", "none", "127.0.0.1:5001/nothing", "true"]);
     assert_eq!(gone.code, 125);
     assert!(gone.stderr.contains("cannot reach the registry `127.0.0.1:5001`"), "{gone:?}");
 }
@@ -343,7 +346,7 @@ fn a_served_store_is_a_registry(host: &Host) {
     // In the served store it is an image like any other.
     let mut run = host.command(common::TARA);
     run.arg("--root").arg(host.path("served")).arg("--run-root").arg(host.path("served-run"));
-    assert_eq!(host.run(run.args(["run", "--rm", name, "echo", "served"])).ok(), "served\n");
+    assert_eq!(host.run(run.args(["run", "--rm", "--network", "none", name, "echo", "served"])).ok(), "served\n");
 }
 
 fn podman_is_served(host: &Host) {
@@ -355,7 +358,10 @@ fn podman_is_served(host: &Host) {
     podman(host, &["tag", "127.0.0.1:5001/box:1", "127.0.0.1:5001/by/podman:1"]).ok();
     podman(host, &["push", "-q", "--tls-verify=false", "127.0.0.1:5001/by/podman:1"]).ok();
     forget_podman(host);
-    assert_eq!(second_engine(host, &["run", "--rm", "127.0.0.1:5001/by/podman:1", "echo", "both"]).stdout, "both\n");
+    assert_eq!(
+        second_engine(host, &["run", "--rm", "--network", "none", "127.0.0.1:5001/by/podman:1", "echo", "both"]).stdout,
+        "both\n"
+    );
 }
 
 fn a_read_only_store_takes_nothing(host: &Host) {
@@ -381,7 +387,7 @@ fn a_killed_server_leaves_what_can_be_reclaimed(host: &Host) {
     assert!(tara(&["system", "check"]).stdout.starts_with("interrupted work"));
     tara(&["system", "reclaim"]).ok();
     assert_eq!(tara(&["system", "check"]).ok(), "nothing is left behind\n");
-    assert_eq!(tara(&["run", "--rm", "127.0.0.1:5001/box:1", "echo", "kept"]).ok(), "kept\n");
+    assert_eq!(tara(&["run", "--rm", "--network", "none", "127.0.0.1:5001/box:1", "echo", "kept"]).ok(), "kept\n");
     let mut server = served(host, &[]);
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(server.0.id().try_into().unwrap()),
@@ -408,7 +414,10 @@ fn saved_archives_are_read_by_others(host: &Host) {
         skopeo(host, &["copy", &from, &format!("oci:{}:copy", copy.display())]).ok();
         assert_eq!(second_engine(host, &["load", "-i", path.to_str().unwrap()]).ok(), "Loaded image: box:latest\n");
         assert_eq!(manifest(&second_engine(host, &["images", "-q", "--no-trunc"]).ok()), id);
-        assert_eq!(second_engine(host, &["run", "--rm", "box", "echo", format]).ok(), format!("{format}\n"));
+        assert_eq!(
+            second_engine(host, &["run", "--rm", "--network", "none", "box", "echo", format]).ok(),
+            format!("{format}\n")
+        );
         second_engine(host, &["rmi", "box"]).ok();
     }
     let stdout = engine.command(&["save", "box"]).output().unwrap().stdout;
@@ -452,7 +461,10 @@ fn a_mirror_is_asked_first(host: &Host) {
         .unwrap();
     let pulled = second_engine(host, &["pull", "school.example/team/box:1"]).ok();
     assert!(pulled.ends_with("\nschool.example/team/box:1\n"), "{pulled}");
-    assert_eq!(second_engine(host, &["run", "--rm", "school.example/team/box:1", "echo", "near"]).ok(), "near\n");
+    assert_eq!(
+        second_engine(host, &["run", "--rm", "--network", "none", "school.example/team/box:1", "echo", "near"]).ok(),
+        "near\n"
+    );
     fs::write(&settings, "[\"school.example\"]\nmirror = []\n").unwrap();
     let wrong = second_engine(host, &["pull", "school.example/team/box:1"]);
     assert!(
