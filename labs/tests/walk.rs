@@ -182,7 +182,10 @@ fn where_user_namespaces_are_forbidden_the_machine_runs_all(host: &Host) {
 
 fn without_the_machine_the_rest_runs(host: &Host) {
     let _students = Students::new();
-    let programs = host.folder("programs");
+    // Not below /run: each check has one of its own.
+    let folder = tempfile::tempdir().unwrap();
+    let programs = folder.path();
+    std::fs::set_permissions(programs, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let everything = format!("ln -s /usr/bin/* /usr/sbin/* {0} 2>/dev/null; rm -f {0}/linux.uml", programs.display());
     Command::new("sh").args(["-c", &everything]).status().unwrap();
     let path = std::env::var("PATH").unwrap();
