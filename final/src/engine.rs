@@ -6,12 +6,12 @@ use crate::dirs::Dirs;
 use crate::events::Notes;
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Monitor;
-use crate::network::{self, Begun, Networking, Plan};
+use crate::network::{self, Begun, Networking, Plan, open_namespace};
 use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments, Security};
-use crate::trash::throw_away;
+use crate::trash::{Thrown, throw_away};
 use crate::upkeep::{HealthCheck, Upkeep};
 use crate::users;
 use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
@@ -24,7 +24,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use step02_pid_ns::ForwardedSignals;
@@ -79,6 +79,30 @@ pub struct RunRequest {
     pub networking: Networking,
 }
 
+/// How a container came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its program's exit code.
+    pub code: u8,
+    /// With `--rm`: what is still to be removed.
+    pub thrown: Option<Thrown>,
+}
+
+/// A container whose program has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) record: Record,
+    /// Its mount namespace. While we have it, the kernel does not unmount: with the last process it would do that first, and tell
+    /// of the end afterwards.
+    pub(crate) mounts: Option<OwnedFd>,
+}
+
+impl From<u8> for Finished {
+    fn from(code: u8) -> Self {
+        Self { code, thrown: None }
+    }
+}
+
 impl Engine {
     /// Opens the engine; as an ordinary user this process becomes root of a user namespace.
     ///
@@ -130,16 +154,16 @@ impl Engine {
         }
     }
 
-    /// Runs a container in the foreground and returns its exit code.
+    /// Runs a container in the foreground, to its end.
     ///
     /// # Errors
     /// What kept its program from running; nothing of the container is left then.
-    pub fn run(&self, request: &RunRequest) -> Result<u8> {
+    pub fn run(&self, request: &RunRequest) -> Result<Finished> {
         self.run_new(request, None)
     }
 
     /// Makes a container and stays with it until it has ended: in the foreground, or as its monitor.
-    pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<u8> {
+    pub(crate) fn run_new(&self, request: &RunRequest, mut monitor: Option<&mut Monitor>) -> Result<Finished> {
         phase("take the signals that will be the container's, choose its id, lock its folder");
         // From here on signals are the container's: none may end us between its parts.
         let signals = ForwardedSignals::block()?;
@@ -159,7 +183,7 @@ impl Engine {
             started.with_context(|| format!("cannot start container `{called}`"))
         });
         match started {
-            Ok(record) => self.end(record, lock, &signals, monitor),
+            Ok(ran) => self.end(ran, lock, &signals, monitor),
             // What failed first is what the user has to know; what stays, `system check` names.
             Err(error) => Err(match reclaim_with_volumes(&self.dirs, &id, Some(lock)) {
                 Ok(()) => error,
@@ -169,17 +193,19 @@ impl Engine {
     }
 
     /// Runs a step of a build over the layers of `image`. When it has ended well, what it has written is the folder `upper`.
-    pub(crate) fn run_step(&self, request: &RunRequest, image: &Image, upper: &Path) -> Result<u8> {
+    pub(crate) fn run_step(&self, request: &RunRequest, image: &Image, upper: &Path) -> Result<Finished> {
         let signals = ForwardedSignals::block()?;
         let id = new_id()?;
         let lock = Lock::create(&self.dirs, &id)?;
         let begun = self.plan(&id, None, &request.networking).begin_early();
         let started = begun.and_then(|begun| self.make_and_start(request, image, &id, begun, &lock, &signals, None));
         match started {
-            Ok(record) => {
+            Ok(mut ran) => {
+                // The next step will find them below its own overlay.
+                drop(ran.mounts.take());
                 let from = self.dirs.container(&id).join("diff");
                 std::fs::rename(&from, upper).with_context(|| format!("take `{}`", from.display()))?;
-                self.end(record, lock, &signals, None)
+                self.end(ran, lock, &signals, None)
             }
             Err(error) => Err(match reclaim(&self.dirs, &id, Some(lock)) {
                 Ok(()) => error.context("cannot run the step"),
@@ -207,7 +233,7 @@ impl Engine {
         lock: &Lock,
         signals: &ForwardedSignals,
         mut monitor: Option<&mut Monitor>,
-    ) -> Result<Record> {
+    ) -> Result<Ran> {
         let (record, overlay) = match &mut monitor {
             Some(monitor) => {
                 let made = self.make(&self.with_health_of(request, image), image, id)?;
@@ -307,7 +333,7 @@ impl Engine {
         signals: &ForwardedSignals,
         monitor: Option<&mut Monitor>,
         notes: Notes,
-    ) -> Result<Record> {
+    ) -> Result<Ran> {
         phase("share the network and write down that it is starting");
         record.exit = None;
         record.started = Some(Timestamp::now());
@@ -333,7 +359,11 @@ impl Engine {
         };
         let has_monitor = monitor.is_some();
         let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);
+        let mut mounts = None;
         let ended = launch(what, signals, supervision, |pid| {
+            if !has_monitor {
+                mounts = open_namespace(Path::new(&format!("/proc/{pid}/ns/mnt"))).ok();
+            }
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)?;
             notes.and(&record, "start", &[]).write(&self.dirs);
@@ -350,7 +380,7 @@ impl Engine {
         if has_monitor && record.auto_remove {
             record.write_last_word(&self.dirs)?;
         }
-        Ok(record)
+        Ok(Ran { record, mounts })
     }
 
     /// The container's network, begun if nobody has yet, with the files that go with it.
@@ -469,26 +499,27 @@ impl Engine {
     /// After the end: `--rm` removes everything, a restart policy starts it again, else the record stays and says how it ended.
     pub(crate) fn end(
         &self,
-        mut record: Record,
+        ran: Ran,
         lock: Lock,
         signals: &ForwardedSignals,
         monitor: Option<&mut Monitor>,
-    ) -> Result<u8> {
+    ) -> Result<Finished> {
+        let Ran { mut record, mounts } = ran;
         let code = |record: &Record| record.exit.as_ref().map_or(125, |exit| exit.code);
         let died = |record: &Record| {
             let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
             let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
             Notes::default().and(record, "die", &more)
         };
-        phase("away with all of it: renamed into the trash, emptied by a process that nobody waits for");
+        phase("away with all of it: renamed into the trash, emptied by whom this process leaves behind");
         if record.auto_remove {
             let notes = died(&record).and(&record, "destroy", &[]);
             if record.mounts.iter().any(|mount| mount.name.is_some()) {
                 volumes::release(&self.dirs, &record.id, true)?;
             }
-            throw_away(&self.dirs, &record.id, lock)?;
+            let thrown = throw_away(&self.dirs, &record, lock)?;
             notes.write(&self.dirs);
-            return Ok(code(&record));
+            return Ok(Finished { code: code(&record), thrown: Some(thrown.with(mounts)) });
         }
         died(&record).write(&self.dirs);
         if let Some(monitor) = monitor {
@@ -496,7 +527,7 @@ impl Engine {
         }
         record.write_ended(&self.dirs)?;
         put_to_rest(&self.dirs, &record.id, lock)?;
-        Ok(code(&record))
+        Ok(code(&record).into())
     }
 
     /// Removes a container; with `force` also one that runs, with `volumes` its anonymous volumes as well.

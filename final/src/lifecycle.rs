@@ -2,7 +2,7 @@
 
 use crate::attach::dial;
 use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, find_id};
-use crate::engine::{Engine, still_alive};
+use crate::engine::{Engine, Finished, Ran, still_alive};
 use crate::events::{Notes, note};
 use crate::monitor::{Failed, Monitor, Task, start as start_monitor};
 use crate::names;
@@ -25,14 +25,14 @@ use step02_pid_ns::ForwardedSignals;
 
 impl Engine {
     /// What the monitor does, in its own process: the exit code of the program.
-    pub(crate) fn monitor(&self, task: Task, monitor: &mut Monitor) -> Result<u8> {
+    pub(crate) fn monitor(&self, task: Task, monitor: &mut Monitor) -> Result<Finished> {
         match task {
             Task::Run(request) => self.run_new(&request, Some(monitor)),
             Task::Start(id) => self.start_again(&id, monitor),
         }
     }
 
-    fn start_again(&self, id: &str, monitor: &mut Monitor) -> Result<u8> {
+    fn start_again(&self, id: &str, monitor: &mut Monitor) -> Result<Finished> {
         let signals = ForwardedSignals::block()?;
         let lock = Lock::create(self.dirs(), id)?;
         let mut record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
@@ -43,7 +43,7 @@ impl Engine {
         (record.upkeep.restarts, record.upkeep.stopped_by_hand) = (0, false);
         let started = monitor.prepare(&record, &lock).and_then(|()| self.start_once_more(record, &signals, monitor));
         match started {
-            Ok(record) => self.end(record, lock, &signals, Some(monitor)),
+            Ok(ran) => self.end(ran, lock, &signals, Some(monitor)),
             Err(error) => {
                 before.write(self.dirs())?;
                 network::forget(self.dirs(), id)?;
@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Everything new but the container: network, overlay, process.
-    fn start_once_more(&self, record: Record, signals: &ForwardedSignals, monitor: &mut Monitor) -> Result<Record> {
+    fn start_once_more(&self, record: Record, signals: &ForwardedSignals, monitor: &mut Monitor) -> Result<Ran> {
         if users::are_own(&record.spec) {
             users::take(self.dirs(), &record.id)?;
         }
@@ -95,9 +95,9 @@ impl Engine {
             record.upkeep.restarts += 1;
             let before = record.clone();
             record = match self.start_once_more(record, signals, monitor) {
-                Ok(record) => {
-                    died(&record).write(self.dirs());
-                    record
+                Ok(ran) => {
+                    died(&ran.record).write(self.dirs());
+                    ran.record
                 }
                 // It cannot be started any more: it stays as it ended.
                 Err(_) => return Ok(Record { exit: Some(Exit { code: 127, ..exit }), ..before }),

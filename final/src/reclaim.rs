@@ -68,11 +68,14 @@ pub(crate) fn gone(error: io::Error) -> io::Result<()> {
 
 /// The names that lead to `id`: the record's, and without a record all that the folder of names has.
 pub(crate) fn names_of(dirs: &Dirs, id: &str) -> Vec<String> {
-    let leads_here =
-        |name: &String| fs::read_link(dirs.names().join(name)).is_ok_and(|target| target.as_os_str() == id);
     let candidates = match Record::read(dirs, id) {
         Some(record) => vec![record.name],
         None => ids(&dirs.names()).unwrap_or_default(),
     };
-    candidates.into_iter().filter(leads_here).collect()
+    candidates.into_iter().filter(|name| leads_to(dirs, name, id)).collect()
+}
+
+/// Whether `name` is the container's.
+pub(crate) fn leads_to(dirs: &Dirs, name: &str, id: &str) -> bool {
+    fs::read_link(dirs.names().join(name)).is_ok_and(|target| target.as_os_str() == id)
 }

@@ -5,24 +5,64 @@
 //! status is on its way. The lock goes along with the folder: what is in the trash and locked is being removed.
 
 use crate::cgroup;
-use crate::container::{Lock, ids, is_locked};
+use crate::container::{Lock, Record, ids, is_locked};
 use crate::dirs::Dirs;
-use crate::reclaim::{gone, names_of};
+use crate::reclaim::{gone, leads_to, names_of};
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::setsid;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Throws away all that belongs to the container `id`, whose lock the caller holds.
+/// A container that is thrown away: gone for everybody, and still to be removed. That happens when this is dropped, or when the
+/// process ends with [`Thrown::leave`]. What neither does, `system reclaim` finds.
+#[derive(Debug)]
+#[must_use = "to drop it is to remove it now"]
+pub struct Thrown {
+    dirs: Dirs,
+    id: String,
+    /// Its mount namespace, and the mounts with it.
+    mounts: Option<OwnedFd>,
+    /// Until nothing is left of it.
+    _lock: Lock,
+}
+
+impl Thrown {
+    /// The same, and the mounts of the namespace that is held.
+    pub(crate) fn with(mut self, mounts: Option<OwnedFd>) -> Self {
+        self.mounts = mounts;
+        self
+    }
+
+    /// Ends this process with `code`, and leaves the work to its heir.
+    pub fn leave(self, code: u8) -> ! {
+        sys::clone::exit_leaving(code, || {
+            into_the_background();
+            drop(self);
+        })
+    }
+}
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        // What is mounted from it first.
+        drop(self.mounts.take());
+        let _is_found_in_the_trash = remove(&self.dirs, &self.id);
+    }
+}
+
+/// Throws away all that belongs to the container of `record`, whose lock the caller holds.
 ///
 /// # Errors
 /// rename(2). What is in the trash already, `system reclaim` removes.
-pub fn throw_away(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
-    let folder = dirs.container(id);
-    for name in names_of(dirs, id) {
+pub(crate) fn throw_away(dirs: &Dirs, record: &Record, lock: Lock) -> Result<Thrown> {
+    let (id, folder) = (&record.id, dirs.container(&record.id));
+    // Somebody may have renamed it. What is on disk says how, and takes three times as long to read as the renames below.
+    let names = if leads_to(dirs, &record.name, id) { vec![record.name.clone()] } else { names_of(dirs, id) };
+    for name in names {
         let link = dirs.names().join(&name);
         // Into the folder that is thrown away: to remove a link costs ext4 eight times what a rename does.
         let gone_with_it = fs::rename(&link, folder.join("name")).or_else(|_| fs::remove_file(&link)).or_else(gone);
@@ -39,24 +79,17 @@ pub fn throw_away(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
         };
         renamed.with_context(|| format!("throw away `{}`", folder.display()))?;
     }
-    match sys::clone::fork(|| in_the_background(dirs, id)) {
-        // The lock is the background process's too. To drop it would unlock it for both; our end closes with us.
-        Ok(_background) => std::mem::forget(lock),
-        // With more than one thread there is no fork.
-        Err(_) => remove(dirs, id)?,
-    }
-    Ok(())
+    Ok(Thrown { dirs: dirs.clone(), id: id.clone(), mounts: None, _lock: lock })
 }
 
-/// The background process: nobody's output, nobody's session.
-fn in_the_background(dirs: &Dirs, id: &str) -> u8 {
+/// Nobody's output, nobody's session.
+fn into_the_background() {
     if let Ok(nothing) = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
         for number in 0..=2 {
             let _stays_open_then = sys::fd::dup_onto(&nothing, number);
         }
     }
     let _leads_one_already = setsid();
-    u8::from(remove(dirs, id).is_err())
 }
 
 const TRASH: &str = "trash";

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{cgroups, remove_parent};
+use common::remove_parent;
 use oci_spec::image::Config;
 use std::fs;
 use std::path::PathBuf;
@@ -51,11 +51,7 @@ fn run(host: &Host, request: &RunRequest) -> Result<u8, String> {
     let mut request = request.clone();
     request.arguments.cgroup_parent = Some(host.cgroup_parent());
     ALLOCATOR.watch();
-    let ended = engine.run(&request).map_err(|error| report::text(&error));
-    // The allocator has ended the background process that was to remove them.
-    for cgroup in cgroups(host).iter().flat_map(fs::read_dir).flatten().flatten() {
-        let _a_file = fs::remove_dir(cgroup.path());
-    }
+    let ended = engine.run(&request).map(|finished| finished.code).map_err(|error| report::text(&error));
     remove_parent(host);
     ended
 }

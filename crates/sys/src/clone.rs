@@ -96,6 +96,58 @@ pub fn fork(child: impl FnOnce() -> u8) -> nix::Result<Pid> {
     }
 }
 
+/// Ends this process with `code` and leaves `heir` to do the rest: in a process of its own that takes over the memory as it is.
+///
+/// Nothing is copied, as fork does, and nothing is torn down, as a last process does it: both would cost whoever waits for the exit
+/// status. The descriptors are the heir's too, standard output among them: it closes what others wait for. Where there are other
+/// threads, or no new process can be had, `heir` comes first. What is buffered is for the caller to flush. Source: clone(2), `CLONE_VM`.
+pub fn exit_leaving<H: FnOnce()>(code: u8, heir: H) -> ! {
+    if !matches!(threads(), Ok(1)) {
+        heir();
+        crate::process::exit_now(code);
+    }
+    let heir = Box::into_raw(Box::new(heir));
+    if let Ok(stack) = new_stack() {
+        // Shared as well: nothing of it has to be copied, and nothing closed before the exit status is out.
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_FS | libc::CLONE_SIGHAND;
+        // SAFETY: the stack is new, nobody else's, and never unmapped. There is no second thread (checked above), and after the call
+        // this one does nothing but end: the heir has the memory, and what it borrows from our frames stays as it is. It returns
+        // to no frame of ours, and where it panics, the guard in `inherit` ends it.
+        if unsafe { libc::clone(inherit::<H>, stack, flags, heir.cast()) } != -1 {
+            crate::process::exit_now(code);
+        }
+    }
+    // SAFETY: nobody has taken it.
+    let heir = unsafe { Box::from_raw(heir) };
+    heir();
+    crate::process::exit_now(code)
+}
+
+extern "C" fn inherit<H: FnOnce()>(heir: *mut libc::c_void) -> libc::c_int {
+    let unwinding = crate::process::ExitOnDrop;
+    // SAFETY: `exit_leaving` made it from a box and does not touch it again.
+    let heir = unsafe { Box::from_raw(heir.cast::<H>()) };
+    heir();
+    std::mem::forget(unwinding);
+    0
+}
+
+/// The upper end of a new stack, as large as a main thread's: memory is taken when it is used. Below lies a page that is nobody's.
+fn new_stack() -> nix::Result<*mut libc::c_void> {
+    const SIZE: usize = 8 << 20;
+    const GUARD: usize = 64 << 10;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: a new mapping where the kernel wants it; nobody's memory is touched.
+    let low = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if low == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    // SAFETY: the lowest part of the mapping that was just made.
+    Errno::result(unsafe { libc::mprotect(low, GUARD, libc::PROT_NONE) })?;
+    // SAFETY: one past the end of the mapping.
+    Ok(unsafe { low.byte_add(SIZE) })
+}
+
 /// How many threads this process has: /proc/self/task holds a directory for each.
 fn threads() -> nix::Result<u64> {
     let task = nix::sys::stat::stat("/proc/self/task")?;

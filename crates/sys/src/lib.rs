@@ -4,7 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`clone`] | [`clone::clone3`], and [`clone::fork`] for a process with one thread |
+//! | [`clone`] | [`clone::clone3`]; [`clone::fork`] and [`clone::exit_leaving`] for a process with one thread |
 //! | [`exec`] | [`exec::execve`] on arrays made ready before, the [`exec::Execute`] trait |
 //! | [`explain`] | the words beside system calls, for `tara run --explain` |
 //! | [`failure`] | [`Failure`]: an error of a few words that costs no allocation |

@@ -1,7 +1,7 @@
 //! The process of one `RUN`: `tara build-step`, with its task as JSON on standard input. It makes a container like any other; afterwards
 //! the upper directory is the build's.
 
-use crate::engine::{Engine, RunRequest};
+use crate::engine::{Engine, Finished, RunRequest};
 use anyhow::{Context as _, Result};
 use oci_spec::image::{ImageConfiguration, ImageConfigurationBuilder, RootFsBuilder};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub(super) struct Task {
 ///
 /// # Errors
 /// What kept the program from running.
-pub(crate) fn main(engine: &Engine) -> Result<u8> {
+pub(crate) fn main(engine: &Engine) -> Result<Finished> {
     // A build that is killed takes its containers along.
     step02_pid_ns::die_with_parent().map_err(|failure| anyhow::anyhow!("{failure}"))?;
     let task: Task = serde_json::from_reader(stdin().lock()).context("read the task")?;

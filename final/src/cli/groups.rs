@@ -2,7 +2,7 @@
 
 use super::inspect::{Kind, What};
 use super::*;
-use crate::engine::Engine;
+use crate::engine::{Engine, Finished};
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -69,7 +69,14 @@ impl Container {
         if let Self::Exec(exec) = self { Some(exec) } else { None }
     }
 
-    pub(super) fn run(&self, engine: &Engine) -> Result<u8> {
+    pub(super) fn run(&self, engine: &Engine) -> Result<Finished> {
+        if let Self::Run(command) = self {
+            return command.run(engine);
+        }
+        self.run_other(engine).map(Finished::from)
+    }
+
+    fn run_other(&self, engine: &Engine) -> Result<u8> {
         match self {
             Self::Attach(command) => command.run(engine),
             Self::Commit(command) => command.run(engine),
@@ -88,7 +95,7 @@ impl Container {
             Self::Rename(command) => command.run(engine),
             Self::Restart(command) => command.run(engine),
             Self::Rm(command) => command.run(engine),
-            Self::Run(command) => command.run(engine),
+            Self::Run(_) => Ok(0),
             Self::Start(command) => command.run(engine),
             Self::Stats(command) => command.run(engine),
             Self::Stop(command) => command.run(engine),

@@ -48,7 +48,7 @@ mod version;
 mod volume;
 mod wait;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Finished};
 use crate::report;
 use anyhow::Result;
 use clap::error::ErrorKind;
@@ -170,7 +170,11 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     match cli.run() {
-        Ok(code) => code.into(),
+        Ok(Finished { code, thrown: None }) => code.into(),
+        Ok(Finished { code, thrown: Some(thrown) }) => {
+            let _reader_is_gone = std::io::Write::flush(&mut std::io::stdout());
+            thrown.leave(code)
+        }
         Err(error) => {
             eprint!("{}", report::text(&error));
             cli.command.exit_code(&error).into()
@@ -208,7 +212,20 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 impl Cli {
-    fn run(&self) -> Result<u8> {
+    fn run(&self) -> Result<Finished> {
+        let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
+        match &self.command {
+            Command::Run(asked) => match asked.explain() {
+                Some(code) => code.map(Finished::from),
+                None => asked.run(&Engine::open(root, run)?),
+            },
+            Command::BuildStep => crate::build::step_main(&Engine::open(root, run)?),
+            Command::Container(command) if command.exec().is_none() => command.run(&Engine::open(root, run)?),
+            _ => self.run_other().map(Finished::from),
+        }
+    }
+
+    fn run_other(&self) -> Result<u8> {
         match &self.command {
             Command::Version(version) => return version.run(),
             Command::Completion(completion) => return completion.run(),
@@ -232,17 +249,11 @@ impl Cli {
         if let Some(exec) = exec {
             return exec.run(&Engine::open_to_join(root, run)?);
         }
-        if let Command::Run(asked) = &self.command
-            && let Some(code) = asked.explain()
-        {
-            return code;
-        }
         if matches!(self.command, Command::Monitor) {
             return crate::monitor::main(Engine::open(root, run));
         }
         let engine = Engine::open(root, run)?;
         match &self.command {
-            Command::Run(run) => run.run(&engine),
             Command::Create(create) => create.run(&engine),
             Command::Start(start) => start.run(&engine),
             Command::Stop(stop) => stop.run(&engine),
@@ -258,7 +269,7 @@ impl Cli {
             Command::Stats(stats) => stats.run(&engine),
             Command::Logs(logs) => logs.run(&engine),
             Command::Rename(rename) => rename.run(&engine),
-            Command::Monitor => Ok(0),
+            Command::Run(_) | Command::Container(_) | Command::BuildStep | Command::Monitor => Ok(0),
             Command::Port(port) => port.run(&engine),
             Command::Network(network) => network.run(&engine),
             Command::Top(top) => top.run(&engine),
@@ -281,12 +292,10 @@ impl Cli {
             Command::Manifest(manifest) => manifest.run(),
             Command::Registry(registry) => registry.run(&engine),
             Command::Build(build) => build.run(&engine),
-            Command::BuildStep => crate::build::step_main(&engine),
             Command::Load(load) => load.run(&engine),
             Command::Import(import) => import.run(&engine),
             Command::Inspect(inspect) => inspect.run(&engine),
             Command::Info(info) => info.run(&engine),
-            Command::Container(command) => command.run(&engine),
             Command::Image(command) => command.run(&engine),
             Command::Completion(completion) => completion.run(),
             Command::Man(man) => man.run(),

@@ -9,7 +9,7 @@ use super::print;
 use super::pull::{Policy, platform, with_image};
 use crate::attach::End;
 use crate::attach::frame::Wish;
-use crate::engine::{Engine, RunRequest};
+use crate::engine::{Engine, Finished, RunRequest};
 use crate::explain::{self, Form};
 use crate::monitor::{self, Task};
 use crate::report::Refusal;
@@ -112,9 +112,9 @@ impl Run {
         Some(explain::run(form, self.explain_file.as_deref()))
     }
 
-    pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
+    pub(crate) fn run(&self, engine: &Engine) -> Result<Finished> {
         if self.detach {
-            return self.run_detached(engine);
+            return self.run_detached(engine).map(Finished::from);
         }
         self.options.process.check_terminal()?;
         let request = self.options.request(engine)?;
@@ -125,7 +125,7 @@ impl Run {
         {
             return self.options.with_image(engine, || engine.run(&request));
         }
-        self.run_attached(engine, request)
+        self.run_attached(engine, request).map(Finished::from)
     }
 
     fn run_detached(&self, engine: &Engine) -> Result<u8> {

@@ -233,8 +233,9 @@ pub fn main(engine: Result<Engine>) -> Result<u8> {
         record: None,
     };
     let code = match engine.monitor(order.task, &mut monitor) {
-        Ok(code) => {
-            monitor.say_exit(code);
+        // What is left of it is removed afterwards: nobody has to wait for that.
+        Ok(finished) => {
+            monitor.say_exit(finished.code);
             0
         }
         Err(error) => {
