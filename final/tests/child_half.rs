@@ -7,7 +7,6 @@ mod common;
 
 use common::remove_parent;
 use oci_spec::image::Config;
-use std::fs;
 use std::path::PathBuf;
 use step03_mount_overlay::{parse_tmpfs, parse_volume};
 use step07_images::Source;

@@ -6,6 +6,7 @@ use super::state::{Folder, Process, SPECIFICATION, Saved, owner_of};
 use super::{console, gate, net_devices};
 use crate::cgroup;
 use crate::launch::{Handover, Launch, Started, set_console_size, start};
+use crate::network::Begun;
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::with_default_devices;
@@ -14,7 +15,7 @@ use clap::Args;
 use jiff::Timestamp;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
-use oci_spec::runtime::{Process as SpecProcess, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process as SpecProcess, Spec};
 use serde_json::json;
 use std::ffi::CString;
 use std::fs;
@@ -93,15 +94,16 @@ impl Create {
         let mut saved = saved(folder, &bundle);
         fs::write(folder.configuration(), &bundle.text).context("keep the configuration")?;
         folder.save(&saved)?;
-        let (spec, rootfs) = (bundle.spec, RootDirectory::prepare(&bundle.rootfs)?);
         let privilege = Privilege::acquire()?;
+        let network = begin_network(&bundle.spec)?;
+        let (spec, rootfs) = (bundle.spec, RootDirectory::prepare(&bundle.rootfs)?);
         let barrier = barrier(spec.hooks().as_ref())?;
         let listener = listener_path(&spec).map(|_| Handover::new().map(Arc::new)).transpose()?;
         let mut launch = Launch {
             spec: &spec,
             root: &rootfs,
             root_path: Some(&bundle.rootfs),
-            network: None,
+            network,
             init: false,
             interactive: true,
             privilege,
@@ -138,6 +140,17 @@ impl Create {
         }
         self.pid_file.as_deref().map_or(Ok(()), |file| write_pid(file, running.host_pid()))
     }
+}
+
+/// A new network namespace, made while the rest is prepared; not where it has to belong to a user namespace that is not there yet.
+fn begin_network(spec: &Spec) -> Result<Option<Begun>> {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let has = |kind, new: bool| {
+        let mut all = namespaces.into_iter().flatten().filter(|namespace| namespace.typ() == kind);
+        all.any(|namespace| !new || namespace.path().is_none())
+    };
+    let begins = has(LinuxNamespaceType::Network, true) && !has(LinuxNamespaceType::User, false);
+    begins.then(Begun::loopback).transpose()
 }
 
 fn listener_path(spec: &Spec) -> Option<&Path> {
