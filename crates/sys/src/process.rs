@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
 use nix::unistd::Pid;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Opens the process `pid` as a descriptor. Check its start time ([`start_time`]) when the number was stored: pids are reused.
@@ -76,7 +77,10 @@ fn signal_number(signal: Signal) -> u8 {
 /// # Errors
 /// ESRCH (or ENOENT) when there is no such process. Source: proc_pid_stat(5), field 22.
 pub fn start_time(pid: Pid) -> std::io::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // More than it ever is, so that one call reads it.
+    let mut stat = [0; 1024];
+    let length = std::fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+    let stat = String::from_utf8_lossy(stat.get(..length).unwrap_or_default());
     parse_start_time(&stat).ok_or_else(|| std::io::Error::other(format!("/proc/{pid}/stat has no start time")))
 }
 

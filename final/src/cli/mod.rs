@@ -53,7 +53,7 @@ use crate::report;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use lazily::Lazily;
+pub(crate) use lazily::Lazily;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -3,11 +3,11 @@
 use super::log::{Format, Log};
 use super::state::{Folder, SPECIFICATION};
 use super::{create, delete, events, exec, features, kill, list, pause, ps, run, spec, update};
-use crate::cli::print;
+use crate::cli::{Lazily, print};
 use crate::dirs::Dirs;
 use crate::report::Refusal;
 use anyhow::{Result, ensure};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -57,8 +57,8 @@ enum Manager {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Create(create::Create),
-    Run(run::Run),
+    Create(Lazily<create::Create>),
+    Run(Lazily<run::Run>),
     /// Let the program of a created container run.
     Start {
         /// The container.
@@ -69,11 +69,11 @@ enum Command {
         /// The container.
         id: String,
     },
-    Kill(kill::Kill),
-    Delete(delete::Delete),
-    List(list::List),
-    Exec(Box<exec::Exec>),
-    Ps(ps::Ps),
+    Kill(Lazily<kill::Kill>),
+    Delete(Lazily<delete::Delete>),
+    List(Lazily<list::List>),
+    Exec(Box<Lazily<exec::Exec>>),
+    Ps(Lazily<ps::Ps>),
     /// Stop all processes of a container, without any of them noticing.
     Pause {
         /// The container.
@@ -84,9 +84,9 @@ enum Command {
         /// The container.
         id: String,
     },
-    Update(Box<update::Update>),
-    Events(events::Events),
-    Spec(spec::Spec),
+    Update(Box<Lazily<update::Update>>),
+    Events(Lazily<events::Events>),
+    Spec(Lazily<spec::Spec>),
     /// Print what this runtime supports, as JSON.
     Features,
 }
@@ -94,10 +94,13 @@ enum Command {
 /// `tara oci` from its arguments to its exit code; the first argument is the program's name.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let oci = match Oci::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let oci = match Oci::try_parse_from(&arguments) {
         Ok(oci) => oci,
         Err(error) => {
-            let _closed_early = error.print();
+            // The list of commands says what each is for, and that is not defined yet.
+            let whole = (!error.use_stderr()).then(|| whole().try_get_matches_from(arguments).err()).flatten();
+            let _closed_early = whole.as_ref().unwrap_or(&error).print();
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
@@ -110,6 +113,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if matches!(oci.command, Some(Command::Exec(_))) { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The definition with all its commands' options.
+fn whole() -> clap::Command {
+    let mut command = Oci::command();
+    command.build();
+    command
 }
 
 /// Docker, Podman and containerd look for these words, which are Go's, to tell 127 from 126 and from other failures.
