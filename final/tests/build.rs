@@ -27,6 +27,7 @@ testkit::suite! {
     a_time_that_is_set_gives_the_same_image: [BUSYBOX],
     a_killed_build_leaves_a_valid_store: [Need::Root, BUSYBOX],
     secrets_leave_no_trace: [BUSYBOX],
+    a_locked_cache_is_one_runs_at_a_time: [BUSYBOX],
     contexts_come_from_standard_input: [BUSYBOX],
 }
 
@@ -480,6 +481,24 @@ fn secrets_leave_no_trace(host: &Host) {
     assert_eq!(engine.tara(&["run", "--rm", "--network", "none", "s", "cat", "/seen"]).ok(), "HUSH-HUSH");
     let found = format!("grep -rl hush-hush {} {}", engine.root().display(), engine.run_root().display());
     assert_eq!(host.run(host.command("/bin/sh").args(["-c", &found])).stdout, "");
+}
+
+fn a_locked_cache_is_one_runs_at_a_time(host: &Host) {
+    let engine = with_base(host);
+    // `mkdir` refuses where the other stage is still inside; each stage names the caches in its own order, and one of them twice.
+    let work = "mkdir /a/in && mkdir /b/in && usleep 200000 && rmdir /a/in /b/in && echo x >> /a/runs";
+    let mount = |target: &str| format!("--mount=type=cache,sharing=locked,id={target},target=/{target}");
+    let (a, b) = (mount("a"), mount("b"));
+    let again = "--mount=type=cache,sharing=locked,id=a,target=/again";
+    let dockerfile = format!(
+        "FROM box AS one\nRUN {a} {b} {work} && touch /one\nRUN {again} {a} {b} {work}\n\
+         FROM box AS two\nRUN {b} {a} {work} && touch /two\n\
+         FROM box\nCOPY --from=one /one /\nCOPY --from=two /two /\nRUN {a} test $(grep -c x /a/runs) = 3\n"
+    );
+    let context = files(host, "ctx", &[("Dockerfile", &dockerfile)]);
+    let output = build(&engine, &[], &context);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    engine.assert_clean();
 }
 
 fn contexts_come_from_standard_input(host: &Host) {
