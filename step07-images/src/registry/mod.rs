@@ -31,6 +31,7 @@ pub use credentials::{Credentials, Keyring};
 pub use error::Error;
 pub use fetch::Fetched;
 pub use manifest::Platform;
+pub(crate) use manifest::{Document, is_index};
 pub use pull::Pulled;
 pub use push::Pushed;
 pub use settings::{Host, Patience, Settings};
