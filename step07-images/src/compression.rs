@@ -44,10 +44,12 @@ impl Compression {
 
     /// Refuses what no layer in a registry or an OCI layout has.
     pub(crate) fn of_layer(self, what: &str) -> Result<Self, Error> {
-        if matches!(self, Self::Xz | Self::Bzip2) {
-            return Err(Error::Compression { what: what.to_owned(), found: self.words() });
-        }
-        Ok(self)
+        let found = match self {
+            Self::Xz => "compression with xz",
+            Self::Bzip2 => "compression with bzip2",
+            _ => return Ok(self),
+        };
+        Err(Error::Compression { what: what.to_owned(), found })
     }
 
     /// Refuses content that its media type does not announce: two tools that decide by different signs would see two images.
