@@ -29,6 +29,7 @@
 //! | [`report`] | errors as the user sees them |
 
 pub mod attach;
+mod beside;
 pub mod build;
 pub mod cgroup;
 pub mod changes;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use testkit::{BUSYBOX, Host, Need, Output, until};
 
 const DOCKERD: Need = Need::Program("dockerd", "docker.io");
+const SKOPEO: Need = Need::Program("skopeo", "skopeo");
 const MINUTES: Need = Need::Time(Duration::from_secs(400));
 
 testkit::suite! {
@@ -27,7 +28,10 @@ testkit::suite! {
     a_time_that_is_set_gives_the_same_image: [BUSYBOX],
     a_killed_build_leaves_a_valid_store: [Need::Root, BUSYBOX],
     secrets_leave_no_trace: [BUSYBOX],
+    a_locked_cache_is_one_runs_at_a_time: [BUSYBOX],
     contexts_come_from_standard_input: [BUSYBOX],
+    files_are_fetched_from_servers: [BUSYBOX],
+    outputs_are_what_their_tools_read: [Need::Root, BUSYBOX, SKOPEO],
 }
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dockerfiles");
@@ -358,7 +362,7 @@ fn errors_show_the_line(host: &Host) {
         "FROM box AS 1st",
         "FROM",
         "FROM $NONE",
-        "FROM nothere:1",
+        "FROM 127.0.0.1:1/nothere:1",
         "FROM box\nCOPY only",
         "FROM box\nCOPY nothere /x",
         "FROM box\nCOPY *.nothere /x/",
@@ -366,7 +370,7 @@ fn errors_show_the_line(host: &Host) {
         "FROM box\nCOPY --form=x a /x",
         "FROM box\nCOPY --chown=nobody-here Dockerfile /x",
         "FROM box\nCOPY --chmod=rwx Dockerfile /x",
-        "FROM box\nCOPY --from=nosuchstage /a /b",
+        "FROM box\nCOPY --from=127.0.0.1:1/nosuchstage /a /b",
         "FROM box\nENV A",
         "FROM box\nENV A=1 B",
         "FROM box\nENV A=${B:x}",
@@ -383,7 +387,10 @@ fn errors_show_the_line(host: &Host) {
         "FROM box\nRUN --mount=type=cache true",
         "FROM box\nRUN --security=insecure true",
         "FROM box\nRUN echo before \\\n  && exit 3",
-        "FROM box\nADD http://example.com/x /x",
+        "FROM box\nADD http://127.0.0.1:1/x /x",
+        "FROM box\nADD https://127.0.0.1:1/x.git /x",
+        "FROM box\nADD --checksum=sha256:12 http://127.0.0.1:1/x /x",
+        "FROM box\nADD --checksum=sha256:12 Dockerfile /x",
         "# escape=x\nFROM box",
         "",
     ];
@@ -482,6 +489,24 @@ fn secrets_leave_no_trace(host: &Host) {
     assert_eq!(host.run(host.command("/bin/sh").args(["-c", &found])).stdout, "");
 }
 
+fn a_locked_cache_is_one_runs_at_a_time(host: &Host) {
+    let engine = with_base(host);
+    // `mkdir` refuses where the other stage is still inside; each stage names the caches in its own order, and one of them twice.
+    let work = "mkdir /a/in && mkdir /b/in && usleep 200000 && rmdir /a/in /b/in && echo x >> /a/runs";
+    let mount = |target: &str| format!("--mount=type=cache,sharing=locked,id={target},target=/{target}");
+    let (a, b) = (mount("a"), mount("b"));
+    let again = "--mount=type=cache,sharing=locked,id=a,target=/again";
+    let dockerfile = format!(
+        "FROM box AS one\nRUN {a} {b} {work} && touch /one\nRUN {again} {a} {b} {work}\n\
+         FROM box AS two\nRUN {b} {a} {work} && touch /two\n\
+         FROM box\nCOPY --from=one /one /\nCOPY --from=two /two /\nRUN {a} test $(grep -c x /a/runs) = 3\n"
+    );
+    let context = files(host, "ctx", &[("Dockerfile", &dockerfile)]);
+    let output = build(&engine, &[], &context);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    engine.assert_clean();
+}
+
 fn contexts_come_from_standard_input(host: &Host) {
     let engine = with_base(host);
     let context = files(host, "ctx", &[("Dockerfile", "FROM box\nCOPY a /a\n"), ("a", "from tar\n")]);
@@ -497,5 +522,103 @@ fn contexts_come_from_standard_input(host: &Host) {
     let options = ["-o", &format!("type=local,dest={}", out.display())];
     assert_eq!(build(&engine, &options, &context).code, 0);
     assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "from tar\n");
+    engine.assert_clean();
+}
+
+/// A server on the fake host's loopback that gives the files of a folder.
+struct Httpd(Child);
+
+impl Httpd {
+    fn start(host: &Host, folder: &Path) -> Self {
+        host.run(host.command("/sbin/ip").args(["link", "set", "lo", "up"])).ok();
+        let mut command = host.command("/bin/busybox");
+        command.args(["httpd", "-f", "-p", "127.0.0.1:8080", "-h"]).arg(folder);
+        let server = Self(command.spawn().unwrap());
+        until("the server answers", || std::net::TcpStream::connect("127.0.0.1:8080").ok());
+        server
+    }
+
+    fn stop(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn files_are_fetched_from_servers(host: &Host) {
+    let engine = with_base(host);
+    let folder = host.folder("served");
+    fs::write(folder.join("a file"), "from afar\n").unwrap();
+    let script = "cd $0 && touch -d @1445412480 'a file' && tar -cf x.tar 'a file'";
+    assert_eq!(host.run(host.command("/bin/sh").args(["-c", script]).arg(&folder)).code, 0);
+    let server = Httpd::start(host, &folder);
+    let digest = step07_images::Digest::of(b"from afar\n");
+    let url = "http://127.0.0.1:8080";
+    let dockerfile = format!(
+        "FROM box\nARG URL\nADD $URL/a%20file /folder/\nADD --chown=3:4 --chmod=644 {url}/a%20file?x=/y /named\n\
+         ADD {url}/x.tar Dockerfile /several/\nADD --unpack=true {url}/x.tar /unpacked\n"
+    );
+    let context = files(host, "ctx", &[("Dockerfile", &dockerfile)]);
+    let option = format!("URL={url}");
+    let built = |options: &[&str], context: &Path| {
+        build(&engine, &[&["--build-arg", &option, "-t", "fetched"], options].concat(), context)
+    };
+    assert_eq!(built(&[], &context).code, 0);
+    let look = "cat '/folder/a file' && stat -c '%a %u:%g %Y' '/folder/a file' /named && ls /several /unpacked";
+    let said = engine.tara(&["run", "--rm", "--network", "none", "fetched", "sh", "-c", look]).ok().to_owned();
+    assert_eq!(
+        said,
+        "from afar\n600 0:0 1445412480\n644 3:4 1445412480\n/several:\nDockerfile\nx.tar\n\n/unpacked:\na file\n"
+    );
+    // The content decides: the same again is cached, another is not.
+    assert_eq!(cached(&built(&[], &context)), 4);
+    fs::write(folder.join("x.tar"), "another").unwrap();
+    assert_eq!(cached(&built(&[], &context)), 2);
+    // What is promised and known is not even asked for.
+    let sure = |digest: &str| format!("FROM box\nADD --checksum={digest} {url}/a%20file /x\n");
+    let context = files(host, "sure", &[("Dockerfile", &sure(&digest.to_string()))]);
+    assert_eq!(built(&[], &context).code, 0);
+    let wrong = built(&[], &files(host, "wrong", &[("Dockerfile", &sure(&format!("sha256:{:064}", 0)))]));
+    assert!(wrong.code == 1 && wrong.stderr.contains(&format!("is {digest}, --checksum says")), "{}", wrong.stderr);
+    let none = built(&[], &files(host, "none", &[("Dockerfile", &format!("FROM box\nADD {url}/none /x\n"))]));
+    assert!(none.code == 1 && none.stderr.contains("not found at the server"), "{}", none.stderr);
+    server.stop();
+    assert_eq!(cached(&built(&[], &context)), 1);
+    engine.assert_clean();
+}
+
+fn outputs_are_what_their_tools_read(host: &Host) {
+    let engine = with_base(host);
+    let context = files(host, "ctx", &[("Dockerfile", "FROM box\nCOPY a /a\nLABEL x=y\n"), ("a", "a\n")]);
+    let at = |name: &str| host.path(name).display().to_string();
+    let before = engine.tara(&["images", "-a", "-q"]).ok().to_owned();
+    let inspect = |place: &str| -> Value {
+        let skopeo = host.command("/usr/bin/skopeo").args(["inspect", "--config", place]).output().unwrap();
+        assert!(skopeo.status.success(), "{place}: {}", String::from_utf8_lossy(&skopeo.stderr));
+        serde_json::from_slice(&skopeo.stdout).unwrap()
+    };
+    for (output, place) in [
+        (format!("type=oci,dest={}", at("o.tar")), format!("oci-archive:{}:out:1", at("o.tar"))),
+        (format!("type=oci,tar=false,dest={}", at("layout")), format!("oci:{}:out:1", at("layout"))),
+        (format!("type=docker,dest={}", at("d.tar")), format!("docker-archive:{}:out:1", at("d.tar"))),
+    ] {
+        let output = build(&engine, &["-t", "out:1", "-o", &output], &context);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(inspect(&place)["config"]["Labels"]["x"], "y");
+    }
+    for (option, list) in [("local", "cat out.local/a"), ("tar", "tar -xOf out.tar a")] {
+        let dest = format!("type={option},dest={}", at(&format!("out.{option}")));
+        assert_eq!(build(&engine, &["-o", &dest], &context).code, 0);
+        let script = format!("cd {} && {list}", host.path("").display());
+        assert_eq!(host.run(host.command("/bin/sh").args(["-c", &script])).ok(), "a\n");
+    }
+    assert_eq!(engine.tara(&["images", "-a", "-q"]).ok(), before, "none of them is in the store");
+    // What was written is read again, and is the same as the image in the store.
+    engine.tara(&["load", "-i", &at("d.tar")]).ok();
+    assert_eq!(build(&engine, &["-t", "stored", "-o", "type=docker"], &context).code, 0);
+    let id =
+        |name: &str| serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].clone();
+    assert_eq!(id("out:1"), id("stored"));
+    let wrong = build(&engine, &["-o", "type=oci,compression=zstd"], &context);
+    assert!(wrong.code != 0 && wrong.stderr.contains("`compression` is not known"), "{}", wrong.stderr);
     engine.assert_clean();
 }

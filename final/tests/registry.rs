@@ -28,6 +28,8 @@ testkit::suite! {
     podman_reads_what_was_pushed: [Need::Root, BUSYBOX, REGISTRY, PODMAN, IP],
     run_pulls_what_is_missing: [Need::Root, BUSYBOX, IP],
     a_served_store_is_a_registry: [BUSYBOX, SKOPEO, IP],
+    an_index_is_served_as_it_came: [BUSYBOX, SKOPEO, IP],
+    docker_is_served: [Need::Root, BUSYBOX, DOCKERD, IP],
     podman_is_served: [Need::Root, BUSYBOX, PODMAN, IP],
     a_read_only_store_takes_nothing: [BUSYBOX, IP],
     a_killed_server_leaves_what_can_be_reclaimed: [BUSYBOX, IP],
@@ -36,6 +38,8 @@ testkit::suite! {
     saved_archives_are_read_by_others: [BUSYBOX, SKOPEO, IP],
     what_images_are_made_of: [BUSYBOX, SKOPEO, UMOCI, IP],
 }
+
+const DOCKERD: Need = Need::Program("dockerd", "docker.io");
 
 /// A server that ends with the test.
 struct Server(Child);
@@ -349,6 +353,120 @@ fn a_served_store_is_a_registry(host: &Host) {
     assert_eq!(host.run(run.args(["run", "--rm", "--network", "none", name, "echo", "served"])).ok(), "served\n");
 }
 
+/// Writes an OCI layout with an index of two platforms; gives the index.
+fn two_platforms(host: &Host, engine: &Engine<'_>) -> Vec<u8> {
+    let folder = host.path("platforms");
+    engine.tara(&["save", "--format", "oci-dir", "-o", folder.to_str().unwrap(), "box"]).ok();
+    let blobs = folder.join("blobs/sha256");
+    let read = |digest: &Value| -> Value {
+        serde_json::from_slice(&fs::read(blobs.join(&digest.as_str().unwrap()[7..])).unwrap()).unwrap()
+    };
+    let put = |document: &Value, media_type: &Value| -> Value {
+        let bytes = document.to_string();
+        let digest = step07_images::Digest::of(bytes.as_bytes());
+        fs::write(blobs.join(digest.hex()), &bytes).unwrap();
+        serde_json::json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
+    };
+    let layout: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+    let here = layout["manifests"][0].clone();
+    let mut manifest = read(&here["digest"]);
+    let mut config = read(&manifest["config"]["digest"]);
+    let own = config["architecture"].clone();
+    config["architecture"] = "riscv64".into();
+    manifest["config"] = put(&config, &manifest["config"]["mediaType"]);
+    let mut other = put(&manifest, &here["mediaType"]);
+    other["platform"] = serde_json::json!({"os": "linux", "architecture": "riscv64"});
+    let here = serde_json::json!({
+        "mediaType": here["mediaType"], "digest": here["digest"], "size": here["size"],
+        "platform": {"os": "linux", "architecture": own},
+    });
+    let media_type = Value::from("application/vnd.oci.image.index.v1+json");
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [other, here]});
+    let mut entry = put(&index, &media_type);
+    entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "both"});
+    let layout = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
+    fs::write(folder.join("index.json"), layout.to_string()).unwrap();
+    index.to_string().into_bytes()
+}
+
+fn an_index_is_served_as_it_came(host: &Host) {
+    let _server = served(host, &[]);
+    let engine = Engine::with_box(host);
+    let index = two_platforms(host, &engine);
+    let name = "127.0.0.1:5001/team/both:1";
+    let (from, to) = (format!("oci:{}:both", host.path("platforms").display()), format!("docker://{name}"));
+    let flags = ["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    skopeo(host, &[&flags[..], &[&from, &to]].concat()).ok();
+    let raw = skopeo(host, &["inspect", "--raw", "--tls-verify=false", &to]).ok();
+    assert_eq!(raw.as_bytes(), index);
+    // All of it comes back, for each platform the right one, and by the index's digest.
+    let whole = step07_images::Digest::of(&index).to_string();
+    let back = format!("oci:{}:back", host.path("back").display());
+    skopeo(host, &[&flags[..], &[&format!("docker://127.0.0.1:5001/team/both@{whole}"), &back]].concat()).ok();
+    for architecture in ["riscv64", step07_images::ARCHITECTURE] {
+        let words = ["inspect", "--tls-verify=false", "--override-arch", architecture];
+        let json: Value = serde_json::from_str(&skopeo(host, &[&words[..], &[&to]].concat()).ok()).unwrap();
+        assert_eq!(json["Architecture"], architecture);
+    }
+    let tags = skopeo(host, &["list-tags", "--tls-verify=false", "docker://127.0.0.1:5001/team/both"]).ok();
+    assert_eq!(serde_json::from_str::<Value>(&tags).unwrap()["Tags"], serde_json::json!(["1"]));
+    assert_eq!(digest_said(&second_engine(host, &["pull", name]).ok()), whole);
+    assert_eq!(second_engine(host, &["run", "--rm", "--network", "none", name, "echo", "here"]).stdout, "here\n");
+    // On the serving machine, too, its name is the image for that machine; and nothing of it counts as left behind.
+    let serving = |arguments: &[&str]| {
+        let mut command = host.command(common::TARA);
+        command.arg("--root").arg(host.path("served")).arg("--run-root").arg(host.path("served-run"));
+        host.run(command.args(arguments))
+    };
+    assert_eq!(serving(&["run", "--rm", "--network", "none", name, "echo", "there"]).ok(), "there\n");
+    let left = serving(&["system", "check"]).stdout;
+    assert!(!left.contains("a blob of no image"), "{left}");
+    // By its digest all names of the index go; what it named stays until it is deleted itself.
+    skopeo(host, &["delete", "--tls-verify=false", &to]).ok();
+    assert!(skopeo(host, &["inspect", "--tls-verify=false", &to]).code != 0);
+    // An index of what is not here is refused.
+    let lost = "docker://127.0.0.1:5001/elsewhere/both:1";
+    let only = ["copy", "--multi-arch", "index-only", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    let refused = skopeo(host, &[&only[..], &[&from, lost]].concat());
+    assert!(refused.code != 0 && refused.stderr.contains("is not here"), "{refused:?}");
+}
+
+fn docker_is_served(host: &Host) {
+    let _server = served(host, &[]);
+    let at = |name: &str| host.path(name).display().to_string();
+    let socket = format!("unix://{}", at("docker.sock"));
+    let mut command = host.command("/usr/sbin/dockerd");
+    command.args(["-H", &socket, "--data-root", &at("docker-data"), "--exec-root", &at("docker-exec")]);
+    command.args(["--pidfile", &at("docker.pid"), "--bridge", "none", "--iptables=false"]);
+    let log = fs::File::create(host.path("docker.log")).unwrap();
+    let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let docker = |arguments: &[&str]| {
+        let mut command = host.command("/usr/bin/docker");
+        host.run(command.env("DOCKER_HOST", &socket).args(arguments))
+    };
+    until("dockerd answers", || (docker(&["version"]).code == 0).then_some(()));
+    let root = host.busybox_root("box");
+    let pack = format!("tar -C {} -c . > {}", root.display(), at("box.tar"));
+    assert_eq!(host.run(host.command("/bin/sh").args(["-c", &pack])).code, 0);
+    let name = "127.0.0.1:5001/by/docker:1";
+    docker(&["import", &at("box.tar"), name]).ok();
+    let pushed = digest_said(&docker(&["push", name]).ok());
+    assert_eq!(digest(host, name), pushed);
+    assert!(docker(&["push", name]).ok().contains("Layer already exists"));
+    docker(&["rmi", name]).ok();
+    assert_eq!(digest_said(&docker(&["pull", name]).ok()), pushed);
+    docker(&["pull", &format!("127.0.0.1:5001/by/docker@{pushed}")]).ok();
+    assert!(docker(&["manifest", "inspect", "--insecure", name]).ok().contains("rootfs.diff.tar.gzip"));
+    let gone = docker(&["pull", "127.0.0.1:5001/by/nobody"]);
+    assert!(gone.code != 0 && gone.stderr.contains("not found"), "{gone:?}");
+    assert_eq!(second_engine(host, &["run", "--rm", "--network", "none", name, "echo", "both"]).stdout, "both\n");
+    let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    daemon.wait().unwrap();
+    // What dockerd leaves behind is dockerd's.
+    host.run(host.command("/bin/sh").args(["-c", "rm -rf /run/containerd /run/docker"]));
+}
+
 fn podman_is_served(host: &Host) {
     let _server = served(host, &[]);
     let engine = Engine::with_box(host);
@@ -446,6 +564,19 @@ fn what_images_are_made_of(host: &Host) {
     let df = engine.tara(&["system", "df"]).ok();
     let images = df.lines().find(|line| line.starts_with("Images ")).unwrap();
     assert_eq!(images.split_whitespace().nth(2), Some("1"), "{df}");
+    let df = engine.tara(&["system", "df", "-v"]).ok();
+    let words = df.split_whitespace().collect::<Vec<_>>().join(" ");
+    for header in [
+        "Images space usage: REPOSITORY TAG IMAGE ID CREATED SIZE SHARED SIZE UNIQUE SIZE CONTAINERS box latest ",
+        "Containers space usage: CONTAINER ID IMAGE COMMAND LOCAL VOLUMES SIZE CREATED STATUS NAMES ",
+        "Local Volumes space usage: VOLUME NAME LINKS SIZE",
+    ] {
+        assert!(words.contains(header), "{header}: {df}");
+    }
+    // The two images have the same base: what only one of them has is the one layer more.
+    let line = |name: &str| df.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("box ").contains(" 0B ") && line("box ").ends_with(" 1"), "{df}");
+    assert!(line("two ").ends_with(" 0") && !line("two ").contains(" 0B "), "{df}");
     engine.tara(&["rm", "user"]).ok();
 }
 

@@ -1,12 +1,17 @@
 //! What a stream is compressed with: the content's first bytes decide, and the media type has to agree.
 
 use crate::error::Error;
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use oci_spec::image::MediaType;
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Bytes that are read at once: large enough that system calls do not count, small enough for the cache.
 pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// What decoding xz may take, in KiB: its highest level needs 65 MiB, a hostile header could ask for 4 GiB.
+const XZ_MEMORY: u32 = 80 << 10;
 
 /// What a layer's or an archive's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,21 +22,34 @@ pub(crate) enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// Of archives around images and file systems, not of layers: no media type stands for it.
+    Xz,
+    /// As xz.
+    Bzip2,
 }
 
 impl Compression {
-    /// Looks at the first bytes. `what` names the stream in the error.
-    pub(crate) fn detect(first: &[u8], what: &str) -> Result<Self, Error> {
-        let refused = match first {
-            [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(Self::Zstd),
+    /// Looks at the first bytes.
+    pub(crate) fn detect(first: &[u8]) -> Self {
+        match first {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             // A skippable frame, as estargz-like zstd layers begin with (RFC 8878, 3.1.2).
-            [low, 0x2a, 0x4d, 0x18, ..] if low & 0xf0 == 0x50 => return Ok(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compression with xz",
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => "compression with bzip2",
-            _ => return Ok(Self::None),
+            [low, 0x2a, 0x4d, 0x18, ..] if low & 0xf0 == 0x50 => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::None,
+        }
+    }
+
+    /// Refuses what no layer in a registry or an OCI layout has.
+    pub(crate) fn of_layer(self, what: &str) -> Result<Self, Error> {
+        let found = match self {
+            Self::Xz => "compression with xz",
+            Self::Bzip2 => "compression with bzip2",
+            _ => return Ok(self),
         };
-        Err(Error::Compression { what: what.to_owned(), found: refused })
+        Err(Error::Compression { what: what.to_owned(), found })
     }
 
     /// Refuses content that its media type does not announce: two tools that decide by different signs would see two images.
@@ -52,7 +70,7 @@ impl Compression {
     /// The media type of a layer of this kind.
     pub(crate) fn media_type(self) -> MediaType {
         match self {
-            Self::None => MediaType::ImageLayer,
+            Self::None | Self::Xz | Self::Bzip2 => MediaType::ImageLayer,
             Self::Gzip => MediaType::ImageLayerGzip,
             Self::Zstd => MediaType::ImageLayerZstd,
         }
@@ -63,6 +81,8 @@ impl Compression {
             Self::None => "not compressed",
             Self::Gzip => "compressed with gzip",
             Self::Zstd => "compressed with zstd",
+            Self::Xz => "compressed with xz",
+            Self::Bzip2 => "compressed with bzip2",
         }
     }
 }
@@ -93,11 +113,23 @@ pub(crate) enum Decoder<R: Read> {
     None(BufReader<Primed<R>>),
     Gzip(Box<MultiGzDecoder<BufReader<Primed<R>>>>),
     Zstd(zstd::stream::read::Decoder<'static, BufReader<Primed<R>>>),
+    Xz(Box<XzReader<BufReader<Primed<R>>>>),
+    Bzip2(Box<MultiBzDecoder<BufReader<Primed<R>>>>),
 }
 
 impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `reader` and decodes accordingly; `what` names the stream in errors.
     pub(crate) fn new(reader: R, what: &str) -> Result<(Compression, Self), Error> {
+        Self::of(reader, what, |_| true)
+    }
+
+    /// Decodes what cannot be a layer's compression, so that what is left can be a layer.
+    pub(crate) fn to_layer(reader: R, what: &str) -> Result<Self, Error> {
+        Self::of(reader, what, |compression| compression.of_layer(what).is_err()).map(|(_, decoder)| decoder)
+    }
+
+    /// Decodes what `is_wanted`, and leaves all else as it is.
+    fn of(reader: R, what: &str, is_wanted: impl FnOnce(Compression) -> bool) -> Result<(Compression, Self), Error> {
         let mut reader = BufReader::with_capacity(BUFFER, Primed { reader, is_first: true });
         let broken = |error: io::Error| Error::of_stream("read", what, error);
         let first = loop {
@@ -106,11 +138,14 @@ impl<R: Read> Decoder<R> {
                 result => break result.map_err(broken)?,
             }
         };
-        let compression = Compression::detect(first, what)?;
+        let compression = Compression::detect(first);
         let decoder = match compression {
+            _ if !is_wanted(compression) => Self::None(reader),
             Compression::None => Self::None(reader),
             Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(reader))),
             Compression::Zstd => Self::Zstd(zstd::stream::read::Decoder::with_buffer(reader).map_err(broken)?),
+            Compression::Xz => Self::Xz(Box::new(XzReader::new_mem_limit(reader, true, XZ_MEMORY))),
+            Compression::Bzip2 => Self::Bzip2(Box::new(MultiBzDecoder::new(reader))),
         };
         Ok((compression, decoder))
     }
@@ -121,6 +156,8 @@ impl<R: Read> Decoder<R> {
             Self::None(reader) => &reader.get_ref().reader,
             Self::Gzip(decoder) => &decoder.get_ref().get_ref().reader,
             Self::Zstd(decoder) => &decoder.get_ref().get_ref().reader,
+            Self::Xz(decoder) => &decoder.inner().get_ref().reader,
+            Self::Bzip2(decoder) => &decoder.get_ref().get_ref().reader,
         }
     }
 
@@ -130,6 +167,8 @@ impl<R: Read> Decoder<R> {
             Self::None(reader) => reader.into_inner().reader,
             Self::Gzip(decoder) => decoder.into_inner().into_inner().reader,
             Self::Zstd(decoder) => decoder.finish().into_inner().reader,
+            Self::Xz(decoder) => decoder.into_inner().into_inner().reader,
+            Self::Bzip2(decoder) => decoder.into_inner().into_inner().reader,
         }
     }
 }
@@ -140,6 +179,8 @@ impl<R: Read> Read for Decoder<R> {
             Self::None(reader) => reader.read(buffer),
             Self::Gzip(decoder) => decoder.read(buffer),
             Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Xz(decoder) => decoder.read(buffer),
+            Self::Bzip2(decoder) => decoder.read(buffer),
         }
     }
 }
@@ -171,13 +212,13 @@ mod tests {
 
     #[test]
     fn content_and_media_type_have_to_agree() {
-        let gzip = Compression::detect(&[0x1f, 0x8b, 8], "x").unwrap();
+        let gzip = Compression::detect(&[0x1f, 0x8b, 8]);
         assert_eq!(gzip, Compression::Gzip);
         assert!(gzip.agree(&MediaType::ImageLayerGzip, "x").is_ok());
         let docker = MediaType::from("application/vnd.docker.image.rootfs.diff.tar.gzip");
         assert!(gzip.agree(&docker, "x").is_ok());
         assert!(gzip.agree(&MediaType::ImageLayer, "x").is_err());
         assert!(Compression::None.agree(&MediaType::ImageLayerZstd, "x").is_err());
-        assert!(Compression::detect(b"BZh9", "x").is_err());
+        assert!(Compression::detect(b"BZh9").of_layer("x").is_err());
     }
 }

@@ -30,6 +30,8 @@ mod compression;
 pub mod demo;
 pub mod digest;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod image;
 pub mod import;
 mod intake;

@@ -2,6 +2,7 @@
 
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
+use crate::image::{REPO_DIGEST, annotation};
 use crate::layout::{Layout, diff_ids};
 use crate::work::lock_folder;
 use nix::fcntl::FlockArg;
@@ -22,7 +23,14 @@ impl Reach {
     pub(crate) fn of(layout: &Layout, index: &[Descriptor]) -> Result<Self, Error> {
         let mut reach = Self::default();
         for descriptor in index {
-            if !reach.blobs.insert(Digest::try_from(descriptor.digest())?) {
+            // An index that was pushed here is kept beside the images that it names; of one at another registry only the digest is.
+            reach.blobs.extend(annotation(descriptor, REPO_DIGEST).and_then(|digest| digest.parse::<Digest>().ok()));
+        }
+        let mut seen = HashSet::new();
+        for descriptor in index {
+            let digest = Digest::try_from(descriptor.digest())?;
+            reach.blobs.insert(digest);
+            if !seen.insert(digest) {
                 continue;
             }
             let manifest = layout.manifest(descriptor)?;

@@ -3,11 +3,14 @@
 //! All are an OCI layout; a docker archive has a `manifest.json` beside it, as docker writes it since version 25. Blobs go as
 //! they are, so nothing is compressed or hashed again, and the same images give the same bytes.
 
+use crate::build::Parts;
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{Image, name_of, renamed};
 use crate::import::tarball::{Item, TarWriter};
-use crate::layout::Layout;
+use crate::layout::{Layout, parse};
+use crate::load::docker::manifest_bytes;
+use crate::reference::Reference;
 use crate::store::Store;
 use oci_spec::image::{Descriptor, ImageManifest};
 use serde_json::{Value, json};
@@ -47,30 +50,70 @@ impl Store {
         self.put(references, false, &mut Folder(folder.to_owned()))
     }
 
+    /// Writes an image that was built and is under no name in the store, as an archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save_built(
+        &self,
+        parts: &Parts,
+        names: &[Reference],
+        archive: Archive,
+        to: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let mut tar = Tar(TarWriter::new(to));
+        self.put_built(parts, names, archive == Archive::Docker, &mut tar)?;
+        tar.0.finish().map(drop).doing("write", "the archive")
+    }
+
+    /// The same as an OCI layout in a new folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] also when there is something at `folder`.
+    pub fn save_built_folder(&self, parts: &Parts, names: &[Reference], folder: &Path) -> Result<(), Error> {
+        DirBuilder::new().create(folder).doing("create", folder)?;
+        self.put_built(parts, names, false, &mut Folder(folder.to_owned()))
+    }
+
+    fn put_built(&self, parts: &Parts, names: &[Reference], for_docker: bool, to: &mut dyn Put) -> Result<(), Error> {
+        let config = parts.document.bytes();
+        let (manifest, entry) = manifest_bytes(&config, parts.layers.clone())?;
+        let mut entries: Vec<_> = names.iter().map(|name| renamed(&entry, Some(name))).collect();
+        if entries.is_empty() {
+            entries.push(entry.clone());
+        }
+        let parsed = parse(&manifest, || "the manifest".to_owned())?;
+        let tags = names.iter().map(ToString::to_string).collect();
+        put_heads(&entries, for_docker.then(|| vec![for_load(&parsed, tags)]), to)?;
+        to.put(&member(Digest::of(&config)), &config)?;
+        to.put(&member(Digest::of(&manifest)), &manifest)?;
+        let layers = parts.layers.iter().map(|layer| Digest::try_from(layer.digest()));
+        self.put_blobs(layers.collect::<Result<Vec<_>, _>>()?, to)
+    }
+
     fn put(&self, references: &[String], for_docker: bool, to: &mut dyn Put) -> Result<(), Error> {
         let index = self.layout.read_index()?;
         let (mut entries, mut docker) = (Vec::new(), Vec::new());
         for reference in references {
             let (found, by_name) = self.find(index.manifests(), reference)?;
             let entry = if by_name { found.clone() } else { renamed(found, None) };
-            docker.push(for_load(&self.layout.manifest(&entry)?, name_of(&entry)));
+            let names = name_of(&entry).into_iter().map(str::to_owned).collect();
+            docker.push(for_load(&self.layout.manifest(&entry)?, names));
             entries.push(entry);
         }
-        to.put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        let media_type = "application/vnd.oci.image.index.v1+json";
-        let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries });
-        to.put("index.json", index.to_string().as_bytes())?;
-        if for_docker {
-            to.put("manifest.json", Value::from(docker).to_string().as_bytes())?;
-        }
+        put_heads(&entries, for_docker.then_some(docker), to)?;
+        let all = entries.iter().map(|entry| blobs(&self.layout, entry)).collect::<Result<Vec<_>, _>>()?;
+        self.put_blobs(all.concat(), to)
+    }
+
+    /// Each once.
+    fn put_blobs(&self, blobs: Vec<Digest>, to: &mut dyn Put) -> Result<(), Error> {
         let mut written = HashSet::new();
-        for entry in &entries {
-            for digest in blobs(&self.layout, entry)?.into_iter().filter(|digest| written.insert(*digest)) {
-                let path = self.layout.blob(digest);
-                let file = File::open(&path).doing("open", &path)?;
-                let size = file.metadata().doing("look at", &path)?.len();
-                to.put_from(&member(digest), size, &mut &file)?;
-            }
+        for digest in blobs.into_iter().filter(|digest| written.insert(*digest)) {
+            let path = self.layout.blob(digest);
+            let file = File::open(&path).doing("open", &path)?;
+            let size = file.metadata().doing("look at", &path)?.len();
+            to.put_from(&member(digest), size, &mut &file)?;
         }
         Ok(())
     }
@@ -147,11 +190,20 @@ fn member(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
+/// What a reader looks at first.
+fn put_heads(entries: &[Descriptor], docker: Option<Vec<Value>>, to: &mut dyn Put) -> Result<(), Error> {
+    to.put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries });
+    to.put("index.json", index.to_string().as_bytes())?;
+    docker.map_or(Ok(()), |docker| to.put("manifest.json", Value::from(docker).to_string().as_bytes()))
+}
+
 /// An entry of docker's `manifest.json`.
-fn for_load(manifest: &ImageManifest, name: Option<&str>) -> Value {
+fn for_load(manifest: &ImageManifest, names: Vec<String>) -> Value {
     let path = |descriptor: &Descriptor| descriptor.digest().to_string().replace(':', "/");
     let layers: Vec<_> = manifest.layers().iter().map(|layer| format!("blobs/{}", path(layer))).collect();
-    let names: Vec<_> = name.into_iter().filter(|name| !name.contains('@')).collect();
+    let names: Vec<_> = names.into_iter().filter(|name| !name.contains('@')).collect();
     json!({ "Config": format!("blobs/{}", path(manifest.config())), "RepoTags": names, "Layers": layers })
 }
 

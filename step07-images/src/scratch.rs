@@ -1,6 +1,6 @@
 //! A folder in the store for what passes through, and tars from anywhere.
 
-use crate::compression::{BUFFER, Decoder};
+use crate::compression::Decoder;
 use crate::digest::Hashing;
 use crate::error::{Doing, Error};
 use crate::store::Store;
@@ -11,6 +11,9 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+
+/// As much of a file as is needed to see a tar's first header: bzip2 gives nothing before a block of up to 900 kB is whole.
+const FIRST: u64 = 1 << 20;
 
 /// A folder of its own, removed when dropped; after a `kill -9`, [`Store::check`] finds it.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Store {
         Work::unique(&self.layout.tmp()).map(|work| Scratch { work })
     }
 
-    /// Unpacks a tar (plain, gzip or zstd) into an open folder, with the same care as a layer; `what` names it in errors.
+    /// Unpacks a tar (plain, or compressed with gzip, zstd, xz or bzip2) into an open folder, with the same care as a layer; `what` names it in errors.
     ///
     /// # Errors
     /// [`Error::Entry`] for an entry that is refused; [`Error::Compression`]; [`Error::Io`].
@@ -70,9 +73,9 @@ impl Store {
     /// Whether a file is a tar, plain or compressed: by its content, not by its name.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Compression`] for an archive in a form that cannot be read.
+    /// [`Error::Io`].
     pub fn is_tar(&self, reader: impl Read) -> Result<bool, Error> {
-        let Ok((_, mut decoder)) = Decoder::new(Hashing::counting(reader.take(BUFFER as u64)), "the file") else {
+        let Ok((_, mut decoder)) = Decoder::new(Hashing::counting(reader.take(FIRST)), "the file") else {
             return Ok(false);
         };
         let mut first = [0; 512];

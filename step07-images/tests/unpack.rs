@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use step07_images::{Digest, Image, Source};
 use testkit::{Host, Need};
 
+const XZ: Need = Need::Program("xz", "xz-utils");
 const UMOCI: Need = Need::Program("umoci", "umoci");
 
 testkit::suite! {
@@ -26,7 +28,9 @@ testkit::suite! {
     a_whiteout_speaks_of_the_layers_below_only: [Need::Root],
     later_entries_replace_earlier_ones: [Need::Root],
     gzip_zstd_and_plain_layers_are_the_same: [Need::Root],
-    every_compression_of_an_archive_is_loaded_also_as_a_stream: [Need::Root],
+    every_compression_of_an_archive_is_loaded_also_as_a_stream: [Need::Root, XZ],
+    layers_of_a_docker_archive_may_be_compressed_with_anything: [Need::Root, XZ],
+    numbers_that_are_left_out_are_zero: [Need::Root],
 }
 
 /// What a tool can see of an entry.
@@ -300,7 +304,8 @@ fn every_compression_of_an_archive_is_loaded_also_as_a_stream(host: &Host) {
     let tar = host.path("box.tar");
     gnu_tar(host, &["-C", folder.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
     let plain = fs::read(&tar).unwrap();
-    let forms = [plain.clone(), common::gzip(&plain), zstd::encode_all(&plain[..], 1).unwrap()];
+    let zstd = zstd::encode_all(&plain[..], 1).unwrap();
+    let forms = [plain.clone(), common::gzip(&plain), zstd, xz(host, &plain), bzip2(&plain)];
     for (number, bytes) in forms.iter().enumerate() {
         let file = host.path("archive");
         fs::write(&file, bytes).unwrap();
@@ -312,5 +317,91 @@ fn every_compression_of_an_archive_is_loaded_also_as_a_stream(host: &Host) {
             assert_eq!(loaded.images[0].names, ["box:latest"]);
             assert_eq!(fs::read_to_string(loaded.images[0].layers[0].join("f")).unwrap(), "content");
         }
+    }
+}
+
+fn xz(host: &Host, bytes: &[u8]) -> Vec<u8> {
+    let plain = host.path("to-compress");
+    fs::write(&plain, bytes).unwrap();
+    let _said = host.run(host.command("/usr/bin/xz").arg("-f").arg(&plain)).ok();
+    fs::read(plain.with_extension("xz")).unwrap()
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    bzip2::read::BzEncoder::new(bytes, bzip2::Compression::best()).read_to_end(&mut packed).unwrap();
+    packed
+}
+
+fn layers_of_a_docker_archive_may_be_compressed_with_anything(host: &Host) {
+    let layer = |name: &str| Layer::default().file(name, b"content").end();
+    let tars = [layer("plain"), layer("gzip"), layer("xz"), layer("bzip2")];
+    let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::of(tar).to_string()).collect();
+    let config = serde_json::json!({
+        "architecture": sys::arch::OCI_ARCHITECTURE, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": ["box:1"], "Layers": ["0", "1", "2", "3"]}]);
+    let archive = Layer::default()
+        .file("0", &tars[0])
+        .file("1", &common::gzip(&tars[1]))
+        .file("2", &xz(host, &tars[2]))
+        .file("3", &bzip2(&tars[3]))
+        .file("config.json", config.to_string().as_bytes())
+        .file("manifest.json", manifest.to_string().as_bytes());
+    let store = open(&host.path("root"));
+    let image = store.load(Source::Stream(&mut &archive.end()[..])).unwrap().images.remove(0);
+    for (layer, name) in image.layers.iter().zip(["plain", "gzip", "xz", "bzip2"]) {
+        assert_eq!(fs::read_to_string(layer.join(name)).unwrap(), "content");
+    }
+    // What is kept is of a form that every tool reads.
+    let kinds = store.parts(&image).unwrap().layers.into_iter().map(|layer| layer.media_type().to_string());
+    assert_eq!(kinds.collect::<Vec<_>>(), [common::TAR, common::GZIP, common::TAR, common::TAR]);
+    // A file system, and one that is cut.
+    let packed = xz(host, &tars[0]);
+    let imported = store.import(Source::Stream(&mut &packed[..]), None, Default::default()).unwrap().images.remove(0);
+    assert_eq!(imported.layers[0], image.layers[0]);
+    let cut = store.import(Source::Stream(&mut &packed[..packed.len() - 20]), None, Default::default());
+    assert!(cut.is_err());
+    let other = store.load(Source::Stream(&mut &xz(host, &xz(host, &archive_of_nothing()))[..]));
+    assert!(other.is_err(), "twice compressed is no archive");
+}
+
+fn archive_of_nothing() -> Vec<u8> {
+    Layer::default().file("x", b"").end()
+}
+
+fn numbers_that_are_left_out_are_zero(host: &Host) {
+    let mut theirs = Entries::new();
+    for (name, blank) in [("zeros", 0), ("blanks", b' ')] {
+        let without = |header: &mut tar::Header| {
+            let bytes = header.as_mut_bytes();
+            for field in [100..108, 108..116, 116..124, 136..148, 329..337, 337..345] {
+                bytes[field].fill(blank);
+            }
+        };
+        let empty = |header: &mut tar::Header| header.as_mut_bytes()[124..136].fill(blank);
+        let tar = Layer::default()
+            .raw(b'0', b"file", b"", b"content", without)
+            .raw(b'0', b"empty", b"", b"", empty)
+            .raw(b'5', b"folder/", b"", b"", without)
+            .raw(b'2', b"link", b"file", b"", without)
+            .raw(b'0', b"a", b"", b"a", without)
+            .raw(b'0', b"b", b"", b"b", without)
+            .raw(b'0', b"c", b"", b"c", without)
+            .end();
+        let image = load(host, name, &[Blob::plain(tar.clone())]);
+        let mut ours = entries(&image.layers[0]);
+        // The root is in no tar.
+        ours.remove("");
+        if name == "zeros" {
+            let (path, into) = (host.path("zeros.tar"), host.folder("theirs"));
+            fs::write(&path, &tar).unwrap();
+            gnu_tar(host, &["-C", into.to_str().unwrap(), "--same-owner", "-xpf", path.to_str().unwrap()]);
+            theirs = entries(&into);
+            theirs.remove("");
+        }
+        // GNU tar complains of blanks; Go's reader, docker's, takes them for zero too.
+        assert_same(&ours, &theirs, name);
     }
 }

@@ -152,6 +152,7 @@ fn read_text(reader: impl Read, what: &str) -> Result<String> {
 /// A tar, plain or compressed, rather than a Dockerfile.
 fn looks_like_an_archive(input: &mut impl BufRead) -> Result<bool> {
     let first = input.fill_buf().context("read standard input")?;
-    let compressed = first.starts_with(&[0x1f, 0x8b]) || first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    Ok(compressed || first.get(257..262) == Some(b"ustar"))
+    // gzip, zstd, xz, bzip2.
+    let signs: [&[u8]; 4] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], &[0xfd, b'7', b'z', b'X', b'Z', 0], b"BZh"];
+    Ok(signs.iter().any(|sign| first.starts_with(sign)) || first.get(257..262) == Some(b"ustar"))
 }

@@ -1,8 +1,10 @@
 //! `COPY` and `ADD`: files from the context, another stage or an image, written through an overlay over the stage.
 
+use super::fetch::{Remote, is_remote};
 use super::stage::{Stage, State};
 use crate::engine::Engine;
 use anyhow::{Context as _, Result, anyhow};
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -108,7 +110,7 @@ impl Stage<'_, '_> {
         if let Some(index) = self.build.dockerfile.stage(name, self.index) {
             return Ok(State::clone(&*self.board.wait(index)?));
         }
-        let image = self.build.engine.image(name).map_err(|error| {
+        let image = self.build.image(name, None).map_err(|error| {
             let what = format!("`{name}` is neither a stage above this one nor an image: {error}");
             error.context(Problem::new(&step.place, what).at(name.to_owned()))
         })?;
@@ -136,19 +138,17 @@ impl Stage<'_, '_> {
     ) -> Result<bool> {
         let destination = self.destination(copy);
         let mut found = Vec::new();
-        for text in &copy.sources {
-            if copy.add && ["http://", "https://", "git@"].iter().any(|scheme| text.starts_with(scheme)) {
-                let what = format!("ADD cannot fetch `{text}` yet");
-                let problem = Problem::new(&step.place, what).at(text.clone());
-                return Err(problem.help("get it first, and put it into the context").into());
-            }
+        let mut remotes = self.remotes(step, copy)?;
+        for text in copy.sources.iter().filter(|text| !copy.add || !is_remote(text)) {
             found.extend(source.select(text).map_err(|why| missing(step, text, why))?);
         }
-        self.check_destination(step, copy, &found)?;
+        self.check_destination(step, copy, found.len() + remotes.len())?;
         let mut key = format!(
             "{}\ncopy {destination} {:?} {:?} {} {} {:?} {}",
             self.state.key, copy.chown, copy.chmod, copy.parents, copy.add, copy.exclude, owners
         );
+        key.extend(copy.unpack.map(|unpack| format!(" unpack={unpack}")));
+        key.extend(remotes.iter().map(Remote::key));
         for document in &copy.documents {
             key += &format!("\ndocument {:?} {:?}", document.name, document.content);
         }
@@ -168,7 +168,10 @@ impl Stage<'_, '_> {
         let upper = self.on_root(|overlay| {
             let how = self.how(step, copy, overlay, owners)?;
             let mut target = Target::new(overlay.as_fd(), how);
-            self.place(step, copy, source, &found, &destination, &mut target, overlay)
+            self.place(step, copy, source, &found, &destination, &mut target, overlay)?;
+            remotes
+                .iter_mut()
+                .try_for_each(|remote| self.place_remote(step, copy, remote, &destination, &mut target, overlay))
         })?;
         self.push(key, upper, step, by)?;
         Ok(false)
@@ -196,8 +199,8 @@ impl Stage<'_, '_> {
         if folder && path != "/" { path + "/" } else { path }
     }
 
-    fn check_destination(&self, step: &Step, copy: &Copy, found: &[Found]) -> Result<()> {
-        let several = found.len() + copy.documents.len() > 1;
+    fn check_destination(&self, step: &Step, copy: &Copy, found: usize) -> Result<()> {
+        let several = found + copy.documents.len() > 1;
         let folder = self.destination(copy).ends_with('/');
         if several && !folder {
             let what = "several sources need a folder as their destination";
@@ -244,7 +247,8 @@ impl Stage<'_, '_> {
             if source.leaves_out(found) {
                 continue;
             }
-            if copy.add && !found.is_folder() && self.unpacked(found, destination, target, overlay)? {
+            let unpack = copy.add && copy.unpack != Some(false) && !found.is_folder();
+            if unpack && self.unpacked(found, destination, target, overlay)? {
                 continue;
             }
             let mut to = match () {
@@ -274,6 +278,25 @@ impl Stage<'_, '_> {
             target.write(document.content.as_bytes(), &to, mode, (now.as_second(), 0))?;
         }
         Ok(())
+    }
+
+    /// As if it lay in a context of its own; an archive is unpacked only if that is asked for.
+    fn place_remote(
+        &self,
+        step: &Step,
+        copy: &Copy,
+        remote: &mut Remote,
+        destination: &str,
+        target: &mut Target<'_>,
+        overlay: &Overlay,
+    ) -> Result<()> {
+        let (folder, name) = self.fetched(step, remote)?;
+        let folder = File::open(folder)?;
+        let source = Source::new(folder.as_fd(), None);
+        let found = source.select(&name).map_err(|why| missing(step, &name, why))?;
+        let unpack = Some(copy.unpack == Some(true));
+        let alone = Copy { exclude: Vec::new(), documents: Vec::new(), unpack, ..copy.clone() };
+        self.place(step, &alone, &source, &found, destination, target, overlay)
     }
 
     /// `ADD` unpacks an archive into the destination.

@@ -6,8 +6,10 @@
 //! instruction runs.
 
 mod arguments;
+mod base;
 mod context;
 mod copy;
+mod fetch;
 mod mounts;
 mod output;
 mod progress;
@@ -45,6 +47,8 @@ pub struct Request {
     pub arguments: BTreeMap<String, String>,
     /// Nothing is taken from earlier builds.
     pub no_cache: bool,
+    /// Whether images are asked for at their registries also when they are here.
+    pub pull: bool,
     /// `--platform`: `linux/amd64`.
     pub platform: Option<String>,
     /// Labels, on top of the Dockerfile's.

@@ -4,7 +4,7 @@ use super::copy::overlay;
 use super::stage::Stage;
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
@@ -43,6 +43,8 @@ pub(super) struct Attached {
     folder: Option<PathBuf>,
     cache: PathBuf,
     variables: Vec<String>,
+    /// Caches that are this `RUN`'s alone, until it ends.
+    locks: Vec<Flock<File>>,
 }
 
 #[derive(Debug)]
@@ -189,8 +191,12 @@ impl Stage<'_, '_> {
 
 impl Attached {
     /// The mounts themselves, caches made and waited for.
-    pub(super) fn mounts(&self) -> Result<Vec<Mount>> {
-        self.asked.iter().map(Asked::mount).collect()
+    pub(super) fn mounts(&mut self) -> Result<Vec<Mount>> {
+        let mounts = self.asked.iter().map(Asked::mount).collect::<Result<_>>()?;
+        // Each once and in one order: two stages that want the same two caches must not wait for each other.
+        let places: BTreeSet<&Path> = self.asked.iter().filter_map(Asked::locked).collect();
+        self.locks = places.into_iter().map(lock).collect::<Result<_>>()?;
+        Ok(mounts)
     }
 
     /// Secrets as variables.
@@ -222,24 +228,31 @@ impl Asked {
     fn mount(&self) -> Result<Mount> {
         match self {
             Self::Ready(mount) => Ok(mount.clone()),
-            Self::Cache { place, destination, read_only, owner, mode, lock } => {
+            Self::Cache { place, destination, read_only, owner, mode, .. } => {
                 if !place.exists() {
                     fs::create_dir_all(place).with_context(|| format!("make the cache `{}`", place.display()))?;
                     fs::set_permissions(place, fs::Permissions::from_mode(*mode))?;
                     chown(place, Some(owner.0), Some(owner.1)).context("set the owner of the cache")?;
                 }
-                if *lock {
-                    let file = File::open(place)?;
-                    let locked = Flock::lock(file, FlockArg::LockExclusive)
-                        .map_err(|(_, errno)| errno)
-                        .context("wait for the cache")?;
-                    // Until this process ends: a build is one process, and its steps share the cache one after another.
-                    std::mem::forget(locked);
-                }
                 Ok(bound(place.clone(), destination.clone(), *read_only))
             }
         }
     }
+
+    /// The cache that nobody else may have meanwhile.
+    fn locked(&self) -> Option<&Path> {
+        match self {
+            Self::Cache { place, lock: true, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
+/// Waits until no other `RUN` has the cache, of this build or of another.
+fn lock(place: &Path) -> Result<Flock<File>> {
+    let doing = || format!("wait for the cache `{}`", place.display());
+    let folder = File::open(place).with_context(doing)?;
+    Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(doing)
 }
 
 fn bound(source: PathBuf, destination: PathBuf, read_only: bool) -> Mount {

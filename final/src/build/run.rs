@@ -29,7 +29,7 @@ impl Stage<'_, '_> {
         let (command, script) = self.command(run);
         let arguments = self.arguments();
         let network = self.networking(step, run)?;
-        let attached = self.attached(step, run)?;
+        let mut attached = self.attached(step, run)?;
         let by = by(&arguments, &command);
         let config = &self.state.document.config;
         let mut key = format!(

@@ -155,7 +155,7 @@ impl<'s, 'e> Stage<'s, 'e> {
             return Ok(());
         }
         let vertex = self.vertex(&format!("FROM {base}"));
-        let image = self.build.engine.image(&base).map_err(|error| {
+        let image = self.build.image(&base, Some(&vertex)).map_err(|error| {
             let what = format!("FROM: {error}");
             error.context(Problem::new(&stage.from.place, what).at(base.clone()))
         })?;

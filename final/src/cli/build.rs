@@ -29,6 +29,9 @@ pub(crate) struct Build {
     /// Take nothing from earlier builds.
     #[arg(long)]
     no_cache: bool,
+    /// Ask for newer images of `FROM` and `COPY --from` also where they are here.
+    #[arg(long)]
+    pull: bool,
     /// What the image is for, as `linux/amd64`.
     #[arg(long)]
     platform: Option<String>,
@@ -53,7 +56,7 @@ pub(crate) struct Build {
     /// Print the image's id only.
     #[arg(short, long)]
     quiet: bool,
-    /// Write the result somewhere else: `type=local,dest=DIR`, `type=tar,dest=FILE`.
+    /// Write the result somewhere else: `type=local,dest=DIR`, `type=tar,dest=FILE`, `type=oci|docker,dest=FILE`, `type=oci,tar=false,dest=DIR`.
     #[arg(short, long, value_name = "KEY=VALUE,…")]
     output: Option<Output>,
     /// The folder that COPY and ADD read; `-` for a tar or a Dockerfile on standard input.
@@ -103,6 +106,7 @@ impl Build {
             target: self.target.clone(),
             arguments: self.build_arg.iter().filter_map(|text| argument(text)).collect(),
             no_cache: self.no_cache,
+            pull: self.pull,
             platform: self.platform.clone(),
             labels: labels.collect(),
             secrets: self.secret.iter().map(|text| secret(text)).collect::<Result<BTreeMap<_, _>>>()?,

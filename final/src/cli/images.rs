@@ -188,7 +188,7 @@ fn glob(text: &[u8], pattern: &[u8]) -> bool {
     }
 }
 
-fn repository_and_tag(name: &str) -> (String, String) {
+pub(super) fn repository_and_tag(name: &str) -> (String, String) {
     match name.parse::<Reference>() {
         Ok(reference) => (reference.repository(), reference.tag().unwrap_or("<none>").to_owned()),
         Err(_) => (name.to_owned(), "<none>".to_owned()),

@@ -4,6 +4,7 @@ mod attach;
 mod build;
 mod commit;
 mod cp;
+mod df;
 mod diff;
 mod events;
 mod exec;

@@ -1,12 +1,12 @@
 //! `tara save`.
 
+use crate::beside;
 use crate::engine::Engine;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use step07_images::save::Archive;
 
 /// Write images to an archive, for `tara load`, `docker load`, skopeo and podman.
@@ -43,7 +43,7 @@ impl Save {
                 let refusal = Refusal::new("a folder cannot be written to standard output");
                 return Err(refusal.help("name it with `-o`").code(1).into());
             }
-            (Some(path), Some(archive)) => beside(path, |to| Ok(store.save(&self.images, archive, to)?))?,
+            (Some(path), Some(archive)) => beside::write(path, |to| Ok(store.save(&self.images, archive, to)?))?,
             (None, Some(_)) if stdout().is_terminal() => {
                 let refusal = Refusal::new("standard output is a terminal");
                 return Err(refusal.help("name a file with `-o`, or send it through a pipe").code(1).into());
@@ -64,16 +64,4 @@ impl Save {
             Kind::OciDir => None,
         }
     }
-}
-
-/// Writes a file beside its place and moves it there when it is whole.
-fn beside(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let mut name = path.file_name().context("the archive has no name")?.to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = path.with_file_name(name);
-    let create = File::create_new(&unfinished).with_context(|| format!("cannot write `{}`", path.display()))?;
-    let mut to = BufWriter::with_capacity(1 << 18, create);
-    let written = write(&mut to).and_then(|()| to.flush().context("write the archive"));
-    let moved = written.and_then(|()| fs::rename(&unfinished, path).context("put the archive in its place"));
-    moved.inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }

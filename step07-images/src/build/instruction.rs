@@ -39,6 +39,8 @@ pub struct Copy {
     pub checksum: Option<String>,
     /// `ADD`: an archive among the sources is unpacked.
     pub add: bool,
+    /// `ADD --unpack`; without it archives of the context are unpacked, and those that were fetched are not.
+    pub unpack: Option<bool>,
 }
 
 /// `RUN`.
@@ -356,6 +358,7 @@ impl Parser<'_> {
             link: self.switch(&flags, "--link")?,
             checksum: self.one(&flags, "--checksum")?,
             add,
+            unpack: flags.contains_key("--unpack").then(|| self.switch(&flags, "--unpack")).transpose()?,
         }))
     }
 

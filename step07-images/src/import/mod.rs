@@ -2,6 +2,7 @@
 
 pub(crate) mod tarball;
 
+use crate::compression::Decoder;
 use crate::error::{Doing, Error};
 use crate::intake::{Added, Expected, Intake};
 use crate::load::{Loaded, Source, docker};
@@ -9,13 +10,14 @@ use crate::reference::Reference;
 use crate::store::Store;
 use oci_spec::image::{Arch, Config, HistoryBuilder, ImageConfigurationBuilder, Os, RootFsBuilder};
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Store {
-    /// Makes an image of a file system: a directory, a tar (plain, gzip or zstd), or a stream of one. `config` says what to run.
+    /// Makes an image of a file system: a directory, a tar (plain or compressed), or a stream of one. `config` says what to run.
     ///
-    /// A tarball's bytes are kept as they are: they are the layer. A directory is written as a tar and compressed with gzip at its
+    /// A tarball's bytes are kept as they are: they are the layer; only xz and bzip2 are taken off. A directory is written as a tar and compressed with gzip at its
     /// fastest level: every tool reads gzip, and a plain tar would double the image's place on the disk.
     ///
     /// # Errors
@@ -26,9 +28,9 @@ impl Store {
             Source::Path(path) if path.is_dir() => self.import_folder(path, &mut intake)?,
             Source::Path(path) => {
                 let file = File::open(path).doing("open", path)?;
-                intake.layer(file, named(format!("`{}`", path.display())))?
+                tarball(file, named(format!("`{}`", path.display())), &intake)?
             }
-            Source::Stream(stream) => intake.layer(stream, named("the input".into()))?,
+            Source::Stream(stream) => tarball(stream, named("the input".into()), &intake)?,
         };
         let created = rfc3339(SystemTime::now());
         self.single_layer(intake, &layer, name, config, &created, "imported")
@@ -81,6 +83,10 @@ impl Store {
         intake.image(manifest, name.map(std::slice::from_ref).unwrap_or_default(), layer.bytes);
         self.committed(intake)
     }
+}
+
+fn tarball(reader: impl Read + Send, expected: Expected, intake: &Intake<'_>) -> Result<Added, Error> {
+    intake.layer(Decoder::to_layer(reader, &expected.what)?, expected)
 }
 
 fn named(what: String) -> Expected {

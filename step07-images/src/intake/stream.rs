@@ -62,6 +62,7 @@ fn open<R: Read>(reader: R, copy: Option<File>, expected: &Expected) -> Result<(
     let most = expected.blob.map_or(u64::MAX, |(_, size)| size.saturating_add(1));
     let raw = Hashing::new(Tee { reader: reader.take(most), copy });
     let (compression, decoder) = Decoder::new(raw, &expected.what)?;
+    compression.of_layer(&expected.what)?;
     if let Some(media_type) = &expected.media_type {
         compression.agree(media_type, &expected.what)?;
     }

@@ -125,7 +125,7 @@ fn is_compressed(file: &mut File, name: &str) -> Result<bool, Error> {
     let mut first = Vec::new();
     file.take(6).read_to_end(&mut first).doing("read", name)?;
     file.seek(SeekFrom::Start(0)).doing("read", name)?;
-    Ok(Compression::detect(&first, name)? != Compression::None)
+    Ok(Compression::detect(&first) != Compression::None)
 }
 
 /// Writes `stream`, decompressed, into a file of `folder`.

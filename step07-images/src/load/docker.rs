@@ -4,6 +4,7 @@
 
 use super::archive::Archive;
 use super::names;
+use crate::compression::Decoder;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::intake::{Added, Expected, Intake};
@@ -45,6 +46,7 @@ fn image(archive: &Archive, entry: &Entry, intake: &mut Intake<'_>) -> Result<()
     for (member, diff_id) in entry.layers.iter().zip(diff_ids) {
         let (reader, _) = archive.get(member)?;
         let expected = Expected { what: format!("layer `{member}`"), diff_id: Some(diff_id), ..Expected::default() };
+        let reader = Decoder::to_layer(reader, &expected.what)?;
         layers.push(intake.layer(reader, expected)?);
     }
     let names = names(entry.repo_tags.iter().flatten().map(String::as_str));
@@ -65,18 +67,25 @@ pub(crate) fn manifest_of(
     layers: Vec<Descriptor>,
     intake: &mut Intake<'_>,
 ) -> Result<Descriptor, Error> {
-    let digest = intake.document(config)?;
+    intake.document(config)?;
+    let (bytes, descriptor) = manifest_bytes(config, layers)?;
+    intake.document(&bytes)?;
+    Ok(descriptor)
+}
+
+/// The manifest of a configuration and layers, and its descriptor.
+pub(crate) fn manifest_bytes(config: &[u8], layers: Vec<Descriptor>) -> Result<(Vec<u8>, Descriptor), Error> {
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
-        .config(Descriptor::new(MediaType::ImageConfig, config.len() as u64, digest))
+        .config(Descriptor::new(MediaType::ImageConfig, config.len() as u64, Digest::of(config)))
         .layers(layers)
         .build()
         .expect("all the required fields are set");
     let what = "write the manifest".to_owned();
     let bytes = serde_json::to_vec(&manifest).map_err(|source| Error::Json { what, source })?;
-    let digest = intake.document(&bytes)?;
-    Ok(Descriptor::new(MediaType::ImageManifest, bytes.len() as u64, digest))
+    let descriptor = Descriptor::new(MediaType::ImageManifest, bytes.len() as u64, Digest::of(&bytes));
+    Ok((bytes, descriptor))
 }
 
 /// A configuration's file is named by its digest (`<digest>.json`, newer `blobs/sha256/<digest>`); a name that is none is no promise.

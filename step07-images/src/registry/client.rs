@@ -107,10 +107,19 @@ impl<'a> Client<'a> {
     /// Sends `request`, again after a pause when it is lost on the way or the registry is too busy, and with a proof when the
     /// registry wants one. Any other status is the caller's.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        self.patiently(request, || self.send_with_proof(request))
+    }
+
+    /// The same without any proof, also where one is asked for.
+    pub(super) fn send_anonymously(&self, request: &Request<'_>) -> Result<Response, Error> {
+        self.patiently(request, || self.follow(request, None))
+    }
+
+    fn patiently(&self, request: &Request<'_>, once: impl Fn() -> Result<Response, Error>) -> Result<Response, Error> {
         let patience = self.settings.patience;
         let mut pause = patience.pause;
         for left in (0..=patience.retries).rev() {
-            match self.send_with_proof(request) {
+            match once() {
                 Ok(response) if is_busy(response.status().as_u16()) && left > 0 => {
                     std::thread::sleep(retry_after(&response).unwrap_or(pause));
                 }

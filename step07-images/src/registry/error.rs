@@ -45,6 +45,10 @@ pub enum Error {
     RedirectLoop { what: String, host: String, to: String },
     #[error("{what}: the registry `{host}` leads on more than {limit} times")]
     RedirectMost { what: String, host: String, limit: usize },
+    #[error("cannot fetch `{url}`: {why}")]
+    Fetch { url: String, why: String },
+    #[error("write what comes from `{url}`: {}", crate::error::describe(error))]
+    Write { url: String, error: std::io::Error },
     #[error("the registry `{host}` sends its users to `{realm}` for tokens, which is no https address: refused")]
     RealmScheme { host: String, realm: String },
     #[error("the registry `{host}` asks for its password to be sent to `{realm}`: refused")]

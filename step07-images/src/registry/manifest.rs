@@ -65,7 +65,7 @@ impl FromStr for Platform {
 }
 
 impl Platform {
-    fn is_of(&self, entry: &Descriptor) -> bool {
+    pub(crate) fn is_of(&self, entry: &Descriptor) -> bool {
         let Some(found) = entry.platform() else { return false };
         let variant = self.variant.as_deref();
         self.is(&found.os().to_string(), &found.architecture().to_string())
@@ -79,19 +79,45 @@ impl Platform {
 
 /// A manifest or an index, its bytes as the registry has them.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     pub(super) bytes: Vec<u8>,
     pub(super) digest: Digest,
-    pub(super) media_type: String,
+    pub(crate) media_type: String,
 }
 
 impl Document {
+    /// A document that came without any promise.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let media_type = agreed("the manifest", bytes, None)?;
+        Ok(Self { bytes: bytes.to_vec(), digest: Digest::of(bytes), media_type })
+    }
+
     pub(super) fn is_index(&self) -> bool {
         is_index(&self.media_type)
     }
+
+    /// The entry of an index for `platform`.
+    fn entry(&self, reference: &Reference, platform: &Platform) -> Result<Descriptor, Error> {
+        let index: ImageIndex = parse(&self.bytes, || format!("the index of `{reference}`"))?;
+        let entry = pick(index.manifests(), platform).cloned();
+        entry.ok_or_else(|| Error::NoMatchingManifest {
+            wanted: platform.to_string(),
+            image: reference.to_string(),
+            found: platforms(index.manifests()),
+        })
+    }
+
+    pub(crate) fn entry_for_this_machine(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.entry(reference, &Platform::default())
+    }
+
+    /// The manifest of an image.
+    pub(crate) fn image(&self, reference: &Reference) -> Result<ImageManifest, Error> {
+        read(self, reference)
+    }
 }
 
-fn is_index(media_type: &str) -> bool {
+pub(crate) fn is_index(media_type: &str) -> bool {
     media_type.ends_with(".image.index.v1+json") || media_type.ends_with(".manifest.list.v2+json")
 }
 
@@ -189,12 +215,7 @@ pub(super) fn choose(
             return Ok(document);
         }
         let what = || format!("the index of `{reference}`");
-        let index: ImageIndex = parse(&document.bytes, what)?;
-        let entry = pick(index.manifests(), platform).ok_or_else(|| Error::NoMatchingManifest {
-            wanted: platform.to_string(),
-            image: reference.to_string(),
-            found: platforms(index.manifests()),
-        })?;
+        let entry = document.entry(reference, platform)?;
         let digest = Digest::try_from(entry.digest())?;
         let (size, media_type) = (entry.size(), entry.media_type().to_string());
         document = by_name(client, reference, &digest.to_string(), Some(digest))?;

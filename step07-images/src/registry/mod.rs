@@ -8,6 +8,7 @@
 //! | `manifest` | which image a name means, for which platform |
 //! | `blob` | one blob, asked for again from where it was cut |
 //! | `pull`, `push` | whole images, several layers side by side |
+//! | `fetch` | a file by its address, without any proof |
 //! | `ask` | questions that move no image: tags, catalogue, login |
 //!
 //! Source: OCI distribution specification, `spec.md`.
@@ -18,6 +19,7 @@ mod blob;
 mod client;
 mod credentials;
 mod error;
+mod fetch;
 mod manifest;
 mod pace;
 mod pull;
@@ -27,7 +29,9 @@ mod tls;
 
 pub use credentials::{Credentials, Keyring};
 pub use error::Error;
+pub use fetch::Fetched;
 pub use manifest::Platform;
+pub(crate) use manifest::{Document, is_index};
 pub use pull::Pulled;
 pub use push::Pushed;
 pub use settings::{Host, Patience, Settings};

@@ -6,8 +6,9 @@ use super::http::Request;
 use super::route::{Name, Route};
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
-use crate::image::name_of;
+use crate::image::{REPO_DIGEST, annotation, name_of};
 use crate::reference::Reference;
+use crate::registry::Document;
 use oci_spec::image::Descriptor;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -67,15 +68,27 @@ impl Server {
         let images = self.of_repository(name)?;
         let found = images.iter().find(|(name, entry)| match called {
             Name::Tag(tag) => name.tag() == Some(tag),
-            Name::Digest(digest) => entry.digest().as_ref() == digest.to_string(),
+            Name::Digest(digest) => is_called(entry, *digest),
         });
         let Some((_, entry)) = found else {
             return Ok(Answer::not_found("MANIFEST_UNKNOWN", "no image has this name"));
         };
+        let is_wanted = |digest: &Digest| matches!(called, Name::Tag(_)) || *called == Name::Digest(*digest);
+        if let Some((digest, bytes)) = self.index_of(entry).filter(|(digest, _)| is_wanted(digest)) {
+            let media_type = Document::of_bytes(&bytes)?.media_type;
+            return Ok(Answer::document(bytes, &media_type).with_digest(digest));
+        }
         let digest = Digest::try_from(entry.digest())?;
         let path = self.store.layout.blob(digest);
         let bytes = fs::read(&path).doing("read", &path)?;
         Ok(Answer::document(bytes, entry.media_type().as_ref()).with_digest(digest))
+    }
+
+    /// The index that an image was pushed with.
+    fn index_of(&self, entry: &Descriptor) -> Option<(Digest, Vec<u8>)> {
+        let digest = annotation(entry, REPO_DIGEST)?.parse::<Digest>().ok()?;
+        let is_its_own = entry.digest().as_ref() == digest.to_string();
+        Some((digest, fs::read(self.store.layout.blob(digest)).ok().filter(|_| !is_its_own)?))
     }
 
     fn send_blob(&self, digest: Digest, request: &Request<'_>) -> Result<Answer, Error> {
@@ -89,6 +102,12 @@ impl Server {
             range => Ok(Answer::file(file, size, range.flatten()).with_digest(digest)),
         }
     }
+}
+
+/// Whether `digest` means this image: its manifest, or the index that it came with.
+pub(super) fn is_called(entry: &Descriptor, digest: Digest) -> bool {
+    let names = [Some(entry.digest().as_ref()), annotation(entry, REPO_DIGEST)];
+    names.contains(&Some(digest.to_string().as_str()))
 }
 
 /// What an image is called here: images of other registries and of Docker Hub by their familiar path.

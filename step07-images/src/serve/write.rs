@@ -4,13 +4,15 @@
 use super::Server;
 use super::answer::Answer;
 use super::http::Request;
+use super::read::is_called;
 use super::route::{Name, Route, checked};
 use crate::digest::{Digest, Hashing};
 use crate::error::{Doing, Error};
 use crate::intake::{Expected, Intake};
 use crate::layout::{DOCUMENT, diff_ids, parse};
 use crate::reference::Reference;
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
+use crate::registry::{Platform, is_index};
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -149,28 +151,56 @@ impl Server {
             return Ok(Answer::error(400, "DIGEST_INVALID", "the manifest does not have this digest"));
         }
         let media_type = request.header("Content-Type").unwrap_or_default().to_owned();
-        if media_type.ends_with("index.v1+json") || media_type.ends_with("manifest.list.v2+json") {
-            let why = "this registry keeps images of one platform each, no index: push them one by one";
-            return Ok(Answer::error(400, "UNSUPPORTED", why));
-        }
         let name: Reference = match called {
             Name::Tag(tag) => format!("{}/{repository}:{tag}", self.own).parse()?,
             Name::Digest(digest) => format!("{}/{repository}@{digest}", self.own).parse()?,
         };
         let intake = Intake::begin(&self.store)?;
-        let unpacked = match self.image(&intake, &bytes)? {
+        let (entry, own) = match is_index(&media_type) {
+            false => (Descriptor::new(MediaType::from(media_type.as_str()), bytes.len() as u64, digest), bytes),
+            true => match self.of_index(repository, &bytes)? {
+                Ok(own) => {
+                    intake.document(&bytes)?;
+                    own
+                }
+                Err(refused) => return Ok(refused),
+            },
+        };
+        let unpacked = match self.image(&intake, &own)? {
             Ok(unpacked) => unpacked,
             Err(missing) => {
                 let why = format!("blob {missing} is not here");
                 return Ok(Answer::not_found("MANIFEST_BLOB_UNKNOWN", &why));
             }
         };
-        intake.document(&bytes)?;
-        let entry = Descriptor::new(MediaType::from(media_type.as_str()), bytes.len() as u64, digest);
+        intake.document(&own)?;
         intake.pulled(entry, &name, unpacked, digest);
         self.store.committed(intake)?;
         let location = format!("/v2/{repository}/manifests/{digest}");
         Ok(Answer::empty(201).with("Location", location).with_digest(digest))
+    }
+
+    /// An index is kept as it came. All that it names has to be here; the image for this machine, or the first, is what its name means
+    /// to this machine's engine: its entry and its manifest.
+    fn of_index(&self, repository: &str, bytes: &[u8]) -> Result<Result<(Descriptor, Vec<u8>), Answer>, Error> {
+        let index: ImageIndex = parse(bytes, || "the index".into())?;
+        let mut pushed = self.named()?;
+        pushed.retain(|(name, _)| name.registry() == self.own && name.path() == repository);
+        let missing =
+            index.manifests().iter().find(|child| !pushed.iter().any(|(_, it)| it.digest() == child.digest()));
+        if let Some(missing) = missing {
+            let why = format!("manifest {} of the index is not here", missing.digest());
+            return Ok(Err(Answer::not_found("MANIFEST_BLOB_UNKNOWN", &why)));
+        }
+        let here = Platform::default();
+        let own = index.manifests().iter().find(|child| here.is_of(child)).or(index.manifests().first());
+        let Some(own) = own else {
+            return Ok(Err(Answer::error(400, "MANIFEST_INVALID", "the index names nothing")));
+        };
+        let path = self.store.layout.blob(Digest::try_from(own.digest())?);
+        let manifest = fs::read(&path).doing("read", &path)?;
+        let digest = Digest::of(&manifest);
+        Ok(Ok((Descriptor::new(own.media_type().clone(), manifest.len() as u64, digest), manifest)))
     }
 
     /// Takes configuration and layers of a manifest; gives the bytes of all files, or the blob that is missing.
@@ -212,7 +242,7 @@ impl Server {
         named.retain(|(name, entry)| {
             let same = match called {
                 Name::Tag(tag) => name.tag() == Some(tag),
-                Name::Digest(digest) => entry.digest().as_ref() == digest.to_string(),
+                Name::Digest(digest) => is_called(entry, *digest),
             };
             same && name.registry() == self.own && name.path() == repository
         });

@@ -5,7 +5,7 @@ use super::refusal::{Refusal, While};
 use super::{Flavour, Skipped, printable};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, futimens, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, fstat, futimens, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat};
 use std::ffi::{CStr, CString};
@@ -20,10 +20,18 @@ pub(crate) struct Attributes<'a> {
 
 impl Attributes<'_> {
     /// Onto an open file or directory. The owner first: a change of owner clears setuid bits and file capabilities (chown(2)).
+    ///
+    /// Most files are root's and have the mode that they were made with: to look costs a tenth of what it costs to write the same again.
     pub(crate) fn apply_to(&self, fd: impl AsFd, skipped: &mut Vec<Skipped>) -> Result<(), Refusal> {
         let fd = fd.as_fd();
-        self.own(|uid, gid| fchown(fd, Some(uid), Some(gid)))?;
-        fchmod(fd, self.mode()).while_("set the mode")?;
+        let now = fstat(fd).while_("look at what was made")?;
+        let is_owned = (self.member.uid, self.member.gid) == (now.st_uid.into(), now.st_gid.into());
+        if !is_owned {
+            self.own(|uid, gid| fchown(fd, Some(uid), Some(gid)))?;
+        }
+        if !is_owned || now.st_mode & 0o7777 != self.member.mode {
+            fchmod(fd, self.mode()).while_("set the mode")?;
+        }
         self.extended(skipped, |name, value| sys::xattr::set(fd, name, value))
     }
 
@@ -47,7 +55,7 @@ impl Attributes<'_> {
         utimensat(folder, name, &time, &time, UtimensatFlags::NoFollowSymlink).while_("set the times")
     }
 
-    fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         Mode::from_bits_truncate(self.member.mode)
     }
 

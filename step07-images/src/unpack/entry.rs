@@ -146,7 +146,8 @@ impl<S: Stream> Unpacker<'_, S> {
 
     fn file(&mut self, member: &Member, folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        // No setuid bit before there is an owner; nobody else can open it, the layer is in a folder of ours.
+        let mode = self.attributes(member).mode() & (Mode::S_IRWXU | Mode::S_IRWXG | Mode::S_IRWXO);
         let mut file: File = self.create(folder, name, || openat(folder, name, flags, mode), "make the file")?.into();
         match &member.sparse {
             None => self.copy(&mut file, member.size)?,

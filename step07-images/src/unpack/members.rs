@@ -4,9 +4,18 @@ use super::Refusal;
 use super::pax::{Extended, LIMIT};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
+
+// Where numbers stand. Source: POSIX, pax, "ustar Interchange Format".
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const SIZE: Range<usize> = 124..136;
+const MAJOR: Range<usize> = 329..337;
+const MINOR: Range<usize> = 337..345;
 
 /// One entry of the tar: everything but its content.
 #[derive(Debug)]
@@ -79,7 +88,7 @@ impl<R: Read> Members<R> {
                     _ => Err(Refusal::Truncated),
                 };
             };
-            let size = header.entry_size().map_err(|_| WRONG_NUMBER)?;
+            let size = number(&header, SIZE, header.entry_size())?;
             self.content(size)?;
             match header.entry_type() {
                 EntryType::GNULongName => once(&mut before.name, self.long_name(size)?)?,
@@ -100,16 +109,15 @@ impl<R: Read> Members<R> {
         if let Some(size) = extended.size {
             self.content(size)?;
         }
-        let number = |value: io::Result<u64>| value.map_err(|_| WRONG_NUMBER);
         let mut member = Member {
             name: exclusive(before.name, extended.path)?.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: exclusive(before.link, extended.link)?
                 .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
             kind: header.entry_type(),
             size: self.left,
-            mode: header.mode().map_err(|_| WRONG_NUMBER)? & 0o7777,
-            uid: extended.uid.map_or_else(|| number(header.uid()), Ok)?,
-            gid: extended.gid.map_or_else(|| number(header.gid()), Ok)?,
+            mode: number(header, MODE, header.mode())? & 0o7777,
+            uid: extended.uid.map_or_else(|| number(header, UID, header.uid()), Ok)?,
+            gid: extended.gid.map_or_else(|| number(header, GID, header.gid()), Ok)?,
             mtime: extended.mtime.unwrap_or_else(|| (mtime(header), 0)),
             device: device(header)?,
             attributes: extended.attributes,
@@ -131,8 +139,8 @@ impl<R: Read> Members<R> {
 
     /// The next `size` bytes are a member's content.
     fn content(&mut self, size: u64) -> Result<(), Refusal> {
-        const SIZE: Refusal = Refusal::Header { why: "the size is no size" };
-        size.checked_add(BLOCK as u64).filter(|size| *size < i64::MAX as u64).ok_or(SIZE)?;
+        const NO_SIZE: Refusal = Refusal::Header { why: "the size is no size" };
+        size.checked_add(BLOCK as u64).filter(|size| *size < i64::MAX as u64).ok_or(NO_SIZE)?;
         self.left = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
         Ok(())
@@ -253,6 +261,12 @@ fn exclusive<T>(gnu: Option<T>, pax: Option<T>) -> Result<Option<T>, Refusal> {
     }
 }
 
+/// A number of the header. One that is left out, blanks or zero bytes, is zero to every other reader.
+fn number<T: Default>(header: &Header, field: Range<usize>, value: io::Result<T>) -> Result<T, Refusal> {
+    let is_blank = || header.as_bytes()[field].iter().all(|byte| matches!(byte, 0 | b' '));
+    value.or_else(|_| if is_blank() { Ok(T::default()) } else { Err(WRONG_NUMBER) })
+}
+
 /// The time in the plain header: seconds, which base-256 numbers may make negative.
 fn mtime(header: &Header) -> i64 {
     header.mtime().map_or(0, |seconds| seconds.cast_signed())
@@ -262,8 +276,8 @@ fn device(header: &Header) -> Result<(u32, u32), Refusal> {
     if !header.entry_type().is_block_special() && !header.entry_type().is_character_special() {
         return Ok((0, 0));
     }
-    let major = header.device_major().map_err(|_| WRONG_NUMBER)?;
-    let minor = header.device_minor().map_err(|_| WRONG_NUMBER)?;
+    let major = number(header, MAJOR, header.device_major())?;
+    let minor = number(header, MINOR, header.device_minor())?;
     Ok((major.unwrap_or(0), minor.unwrap_or(0)))
 }
 

@@ -1,0 +1,73 @@
+//! What the fuzzers began with and what they have found, replayed: `fuzz/corpus/TARGET/*`.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+use step07_images::fuzz;
+
+fn replay(target: &str, read: fn(&[u8])) {
+    let folder = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    let paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(paths.len() > 5, "{target} has a corpus");
+    let files: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    for (path, bytes) in paths.iter().zip(&files) {
+        println!("{}", path.display());
+        read(bytes);
+    }
+    // A little beside each: always the same, so that what fails once fails again.
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    for _ in 0..rounds() {
+        let mut bytes = files[dice.below(files.len())].clone();
+        (0..=dice.below(4)).for_each(|_| change(&mut bytes, &files[dice.below(files.len())], &mut dice));
+        // Shown when it fails.
+        print!("{} ", step07_images::Digest::of(&bytes).short());
+        read(&bytes);
+    }
+}
+
+/// `FUZZ_ROUNDS` for more, where there is no nightly compiler.
+fn rounds() -> u64 {
+    std::env::var("FUZZ_ROUNDS").map_or(500, |text| text.parse().unwrap())
+}
+
+fn change(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
+    let at = dice.below(bytes.len() + 1);
+    match dice.below(5) {
+        0 => bytes.truncate(at),
+        1 => bytes.splice(at.., other[dice.below(other.len() + 1)..].iter().copied()).for_each(drop),
+        2 => bytes.insert(at, b"\0\\\"'$<~{}/:@-\n\xff"[dice.below(15)]),
+        3 => drop(bytes.drain(at..(at + dice.below(20)).min(bytes.len()))),
+        _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << dice.below(8)),
+    }
+}
+
+/// Numbers that look like chance. Source: G. Marsaglia, "Xorshift RNGs".
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % limit
+    }
+}
+
+#[test]
+fn tars_of_the_corpus_are_read_or_refused() {
+    replay("tar", fuzz::tar);
+}
+
+#[test]
+fn manifests_of_the_corpus_are_read_or_refused() {
+    replay("manifest", fuzz::manifest);
+}
+
+#[test]
+fn references_of_the_corpus_are_read_or_refused() {
+    replay("reference", fuzz::reference);
+}
+
+#[test]
+fn dockerfiles_of_the_corpus_are_read_or_refused() {
+    replay("dockerfile", fuzz::dockerfile);
+}
