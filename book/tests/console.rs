@@ -52,10 +52,11 @@ fn tests_of(page: &Page) -> Vec<Test> {
 
 /// The programs that the commands of a page name, with the packages that bring them.
 fn needs_of(transcripts: &[Transcript], more: Option<testkit::Need>) -> &'static [testkit::Need] {
-    const PROGRAMS: [(&str, &str); 7] = [
+    const PROGRAMS: [(&str, &str); 8] = [
         ("ip", "iproute2"),
         ("nft", "nftables"),
         ("pgrep", "procps"),
+        ("podman", "podman"),
         ("runc", "runc"),
         ("skopeo", "skopeo"),
         ("strace", "strace"),
@@ -122,8 +123,8 @@ fn complaints(host: &Host, pages: &[Page], page: &Page, in_machine: bool, first:
     let others = pages.iter().filter(|other| other.name != page.name).flat_map(transcripts);
     let setup: Vec<Transcript> = others.filter(|block| block.setup).collect();
     let all: Vec<Transcript> = setup.iter().cloned().chain(mine.iter().cloned()).collect();
-    let state = OwnState::mount();
     let work = host.folder("work");
+    let state = OwnState::mount(&work);
     let tmp = host.folder("tmp");
     let names = [(work.to_str().unwrap(), "/lab"), (tmp.to_str().unwrap(), "/tmp")];
     let now = run(&mut shell(host, &work, first), &all, &names).unwrap();
@@ -156,27 +157,39 @@ fn shell(host: &Host, work: &Path, first: Option<&Path>) -> Command {
 }
 
 /// A `/var/lib` of the test's own: that is where `tara` keeps images and containers.
-struct OwnState;
+struct OwnState {
+    /// Podman binds its folder on itself, also in the process that tidies up after a container.
+    of_podman: PathBuf,
+}
 
 impl OwnState {
-    fn mount() -> Self {
+    fn mount(work: &Path) -> Self {
         const NONE: Option<&str> = None;
         mount(Some("state"), "/var/lib", Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
-        Self
+        Self { of_podman: work.join("podman/overlay") }
     }
+}
+
+/// Whether a process called so is on the fake host.
+fn is_running(names: &[&str]) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut all = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok());
+    all.any(|name| names.contains(&name.trim()))
 }
 
 impl Drop for OwnState {
     fn drop(&mut self) {
+        testkit::until("podman has tidied up", || (!is_running(&["podman", "conmon"])).then_some(()));
+        let _not_made = umount2(&self.of_podman, MntFlags::MNT_DETACH);
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
         // What programs make at their first start and keep for the next ones: folders, the network that is always there.
-        for folder in ["/run/tara", "/run/step04-net-bridge", "/run/runc", "/run/mount"] {
-            let _not_made = std::fs::remove_dir_all(folder);
+        for folder in ["tara", "step04-net-bridge", "runc", "mount", "libpod", "containers", "crun", "lock"] {
+            let _not_made = std::fs::remove_dir_all(Path::new("/run").join(folder));
         }
         let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
         // On the real host, and only if nobody else has something in it.
-        let parent = "rmdir /sys/fs/cgroup/tara /sys/fs/cgroup/*/tara";
-        let _not_made = Command::new("sh").args(["-c", &format!("{network}; {parent}")]).output();
+        let parent = "rmdir /sys/fs/cgroup/{,*/}{tara,libpod_parent}";
+        let _not_made = Command::new("bash").args(["-c", &format!("{network}; {parent}")]).output();
     }
 }
 
