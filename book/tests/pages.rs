@@ -70,6 +70,13 @@ fn every_anchor_is_there() {
     });
 }
 
+/// One with a slip of the pen would be shown as it is.
+#[test]
+fn no_directive_is_left() {
+    let left: Vec<&String> = built().1.iter().filter(|(_, text)| text.contains("{{#")).map(|(name, _)| name).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn links_lead_somewhere() {
     let (folder, pages) = built();

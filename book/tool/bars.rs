@@ -5,6 +5,7 @@
 //!   "bars": [ { "name": "runc", "value": 40.9 }, { "name": "tara", "value": 3.1, "lit": true } ] }
 //! ```
 
+use crate::results::{Results, rounded};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -28,6 +29,44 @@ struct Bar {
     value: f64,
     #[serde(default)]
     lit: bool,
+}
+
+/// The subjects of `bench startup` that the chart shows, and what it calls them; who is not installed is not in it.
+const STARTUP: [(&str, &str); 17] = [
+    ("the program alone", "a process, static"),
+    ("bwrap", "bubblewrap: a part of the work"),
+    ("floor bridge", "this book's calls, in C"),
+    ("tara, bridge", "tara, bridge"),
+    ("tara, overlay, no network", "tara, no network"),
+    ("crun, cgroups, docker's seccomp", "crun, a prepared bundle"),
+    ("runc, cgroups, docker's seccomp", "runc, the same"),
+    ("lxc-execute, no network", "LXC, no network"),
+    ("systemd-nspawn, no network", "systemd-nspawn, no network"),
+    ("podman, no network", "podman, no network"),
+    ("podman, bridge", "podman, bridge"),
+    ("docker, no network", "docker, no network"),
+    ("docker, bridge", "docker, bridge"),
+    ("QEMU microvm, KVM", "QEMU microvm"),
+    ("QEMU microvm, TCG", "QEMU microvm without KVM"),
+    ("QEMU q35, TCG", "QEMU q35 without KVM"),
+    ("User-Mode Linux", "User-Mode Linux (lab machine)"),
+];
+
+/// The chart of the newest `bench startup`, shortest first.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn startup() -> Result<String> {
+    let results = Results::stored("startup")?;
+    let mut bars = Vec::new();
+    for (subject, name) in STARTUP {
+        let Ok(row) = results.row(subject) else { continue };
+        let lit = subject.starts_with("tara");
+        bars.push(Bar { name: name.to_owned(), value: rounded(row.ms()?).parse()?, lit });
+    }
+    bars.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let title = "From the command to the end of a program that does nothing".to_owned();
+    draw(&Chart { title, note: results.note(), unit: "ms".to_owned(), logarithmic: true, bars }, "startup")
 }
 
 const NAMES: f64 = 300.0;
