@@ -185,8 +185,28 @@ fn a_step_has_all_its_sections() {
         let is_step = page.name.strip_prefix("step").is_some_and(|rest| rest.parse::<u8>().is_ok());
         let missing = SECTIONS.iter().chain(&MORE).filter(|section| is_step && !page.text.contains(**section));
         let named = missing.map(|section| format!("{}: {section}", page.name));
-        let diff = is_step && page.name != "step1" && page.name != "step7" && !page.text.contains("{{#diff ");
+        let diff = is_step && page.name != "step1" && !page.text.contains("{{#diff ");
         named.chain(diff.then(|| format!("{}: no difference to the step before", page.name))).collect()
+    });
+}
+
+/// The page alone is enough for the lab: it names the tasks, and the commands in the order in which they are needed.
+#[test]
+fn a_step_leads_through_its_lab() {
+    of_all(|page| {
+        let Some(number) = page.name.strip_prefix("step") else { return Vec::new() };
+        let start = format!("$ cargo lab start {number}");
+        let (tasks, attack) = (format!("{{{{#tasks {number}}}}}"), format!("cargo lab attack {number}"));
+        let way = [&start, &tasks, "$ cargo lab check", "cargo lab hint", "cargo lab check", &attack];
+        let mut rest = page.text.as_str();
+        let mut missing = Vec::new();
+        for words in way {
+            match rest.split_once(words) {
+                Some((_, after)) => rest = after,
+                None => missing.push(format!("{}: `{words}` is not in its place", page.name)),
+            }
+        }
+        missing
     });
 }
 
