@@ -69,8 +69,8 @@ pub(crate) fn startup() -> Result<String> {
     draw(&Chart { title, note: results.note(), unit: "ms".to_owned(), logarithmic: true, bars }, "startup")
 }
 
-const NAMES: f64 = 300.0;
-const LONGEST: f64 = 330.0;
+const NAMES: f64 = 232.0;
+const LONGEST: f64 = 210.0;
 const LINE: f64 = 26.0;
 
 /// The chart in the file at `path`, as a figure.
@@ -96,7 +96,7 @@ fn draw(chart: &Chart, id: &str) -> Result<String> {
     let mut svg = String::from("<figure>\n");
     writeln!(
         svg,
-        "<svg class=\"picture\" viewBox=\"0 0 720 {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">"
+        "<svg class=\"picture chart\" viewBox=\"0 0 480 {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">"
     )?;
     writeln!(svg, "<title id=\"{id}-title\">{}</title>", escaped(&chart.title))?;
     let each = chart.bars.iter().map(|bar| format!("{}: {} {}", escaped(&bar.name), bar.value, chart.unit));
@@ -133,7 +133,7 @@ mod tests {
     fn the_longest_bar_is_the_largest_value() {
         let json = r#"{"title":"T","note":"N","unit":"ms","bars":[{"name":"a<b","value":10},{"name":"c","value":5,"lit":true}]}"#;
         let svg = draw(&serde_json::from_str(json).expect("a chart"), "x").expect("it is drawn");
-        assert!(svg.contains("width=\"330.0\"") && svg.contains("width=\"165.0\"") && svg.contains("a&lt;b"), "{svg}");
+        assert!(svg.contains("width=\"210.0\"") && svg.contains("width=\"105.0\"") && svg.contains("a&lt;b"), "{svg}");
         assert!(svg.contains("<desc id=\"x-desc\">a&lt;b: 10 ms; c: 5 ms</desc>") && !svg.contains("\n\n"), "{svg}");
     }
 }
