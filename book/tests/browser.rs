@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::{Host, Need};
 
 const CHROMIUM: Need = Need::Program("chromium", "chromium");
-const TIME: Need = Need::Time(Duration::from_secs(90));
+const TIME: Need = Need::Time(Duration::from_secs(300));
 
 fn main() -> std::process::ExitCode {
     // Outside of the fake hosts, where cargo's folder can be written to; as another user, what was built before is looked at.
