@@ -1,7 +1,7 @@
 //! Every console block of every page, run and compared.
 //!
 //! A page is a test: all its blocks run in one shell on a fake host. What needs cgroup v2 is a second test of the page, in the
-//! machine. `cargo book test --accept` writes what was printed into the pages.
+//! machine; what works on a lab is a third, with a student's folder of its own. `cargo book test --accept` writes what was printed into the pages.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,6 +15,28 @@ use std::time::Duration;
 use testkit::{BUSYBOX, Host, Test};
 
 const TIME: testkit::Need = testkit::Need::Time(Duration::from_secs(150));
+/// The first check of a lab builds what its step stands on.
+const MINUTES: testkit::Need = testkit::Need::Time(Duration::from_secs(900));
+const UML: testkit::Need = testkit::Need::Program("linux.uml", "user-mode-linux");
+
+/// A place where blocks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Here,
+    Machine,
+    Lab,
+}
+
+impl Place {
+    /// What the name of a page's test ends in.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Here => "",
+            Self::Machine => "_v2",
+            Self::Lab => "_lab",
+        }
+    }
+}
 
 fn main() -> ExitCode {
     let is_runner = std::env::var_os("TESTKIT_STAGE").is_none();
@@ -44,18 +66,24 @@ fn tests_of(page: &Page) -> Vec<Test> {
         tests.push(Test { name, needs: needs_of(&all, Some(testkit::Need::Root)), body: run_page });
     }
     if has(Need::Machine) {
-        let name = format!("{}_v2", page.name).leak();
+        let name = format!("{}{}", page.name, Place::Machine.suffix()).leak();
         tests.push(Test { name, needs: needs_of(&[], Some(testkit::Need::MachineOnly)), body: run_page });
+    }
+    if has(Need::Lab) {
+        let name = format!("{}{}", page.name, Place::Lab.suffix()).leak();
+        const NEEDS: &[testkit::Need] = &[testkit::Need::Root, BUSYBOX, UML, MINUTES];
+        tests.push(Test { name, needs: NEEDS, body: run_page });
     }
     tests
 }
 
 /// The programs that the commands of a page name, with the packages that bring them.
 fn needs_of(transcripts: &[Transcript], more: Option<testkit::Need>) -> &'static [testkit::Need] {
-    const PROGRAMS: [(&str, &str); 7] = [
+    const PROGRAMS: [(&str, &str); 8] = [
         ("ip", "iproute2"),
         ("nft", "nftables"),
         ("pgrep", "procps"),
+        ("podman", "podman"),
         ("runc", "runc"),
         ("skopeo", "skopeo"),
         ("strace", "strace"),
@@ -77,7 +105,7 @@ fn count(pages: &[Page]) {
     let of = |need| all.iter().filter(|transcript| transcript.need == need).count();
     let root = if nix::unistd::geteuid().is_root() { "run" } else { "not run: need root" };
     eprintln!(
-        "console blocks: {} run, {} {root}, {} in the machine, {} not run: need the labs",
+        "console blocks: {} run, {} {root}, {} in the machine, {} in a lab",
         of(Need::Nothing),
         of(Need::Root),
         of(Need::Machine),
@@ -109,36 +137,64 @@ fn build_programs() {
 
 fn run_page(host: &Host) {
     let name = std::env::var("TESTKIT_TEST").unwrap();
-    let (name, in_machine) = name.strip_suffix("_v2").map_or((name.as_str(), false), |name| (name, true));
+    let of = |place: Place| Some((name.strip_suffix(place.suffix())?, place));
+    let (name, place) = of(Place::Machine).or_else(|| of(Place::Lab)).unwrap_or((&name, Place::Here));
     let pages = pages().unwrap();
     let page = pages.iter().find(|page| page.name == name).unwrap();
-    let complaints = complaints(host, &pages, page, in_machine, None);
+    let complaints = complaints(host, &pages, page, place, None);
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Runs what of a page can run here; `first` is a folder of programs that come before the real ones.
-fn complaints(host: &Host, pages: &[Page], page: &Page, in_machine: bool, first: Option<&Path>) -> Vec<String> {
-    let mine: Vec<Transcript> = transcripts(page).into_iter().filter(|block| runs(block.need, in_machine)).collect();
+/// Runs what of a page can run in a place; `first` is a folder of programs that come before the real ones.
+fn complaints(host: &Host, pages: &[Page], page: &Page, place: Place, first: Option<&Path>) -> Vec<String> {
+    let mine: Vec<Transcript> = transcripts(page).into_iter().filter(|block| runs(block.need, place)).collect();
     let others = pages.iter().filter(|other| other.name != page.name).flat_map(transcripts);
-    let setup: Vec<Transcript> = others.filter(|block| block.setup).collect();
+    let setup: Vec<Transcript> = others.filter(|block| block.setup && place != Place::Lab).collect();
     let all: Vec<Transcript> = setup.iter().cloned().chain(mine.iter().cloned()).collect();
-    let state = OwnState::mount();
-    let work = host.folder("work");
-    let tmp = host.folder("tmp");
-    let names = [(work.to_str().unwrap(), "/lab"), (tmp.to_str().unwrap(), "/tmp")];
-    let now = run(&mut shell(host, &work, first), &all, &names).unwrap();
-    drop(state);
+    let now = if place == Place::Lab { run_in_lab(host, &all) } else { run_in_folder(host, &all, first) };
     let pairs = mine.iter().zip(&now[setup.len()..]);
     pairs.filter(|(was, now)| !was.agrees(now)).map(|(was, now)| complaint(page, was, now)).collect()
 }
 
-fn runs(need: Need, in_machine: bool) -> bool {
+fn run_in_folder(host: &Host, all: &[Transcript], first: Option<&Path>) -> Vec<Transcript> {
+    let work = host.folder("work");
+    let _state = OwnState::mount(&work);
+    let tmp = host.folder("tmp");
+    let names = [(work.to_str().unwrap(), "/lab"), (tmp.to_str().unwrap(), "/tmp")];
+    run(&mut shell(host, &work, first), all, &names).unwrap()
+}
+
+/// In the workshop, with a folder for the student. Not below `/run`: the fake hosts of the checks would cover it.
+fn run_in_lab(host: &Host, all: &[Transcript]) -> Vec<Transcript> {
+    mount(Some("students"), "/mnt", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let cargo = host.path("cargo");
+    let real = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let lab = programs().join("lab");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = lab ] || exec {real} \"$@\"\nshift; exec {} --dir /mnt/student \"$@\"\n",
+        lab.display()
+    );
+    std::fs::write(&cargo, text).unwrap();
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut shell = Command::new("bash");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TESTKIT_")) {
+        shell.env_remove(name);
+    }
+    let path = std::env::var("PATH").unwrap();
+    shell.env("PATH", format!("{}:{path}", cargo.parent().unwrap().display())).env("NO_COLOR", "1");
+    shell.env("RUST_BACKTRACE", "0").env("TMPDIR", host.folder("tmp")).current_dir(book::folder().parent().unwrap());
+    let now = run(&mut shell, all, &[("/mnt/student", "my-labs")]).unwrap();
+    umount2("/mnt", MntFlags::MNT_DETACH).unwrap();
+    now
+}
+
+fn runs(need: Need, place: Place) -> bool {
     match need {
-        Need::Nothing => !in_machine,
+        Need::Nothing => place == Place::Here,
         // In a user namespace this test is root too; what it may do is another matter.
-        Need::Root => !in_machine && is_real_root(),
-        Need::Machine => in_machine,
-        Need::Lab => false,
+        Need::Root => place == Place::Here && is_real_root(),
+        Need::Machine => place == Place::Machine,
+        Need::Lab => place == Place::Lab,
     }
 }
 
@@ -156,27 +212,39 @@ fn shell(host: &Host, work: &Path, first: Option<&Path>) -> Command {
 }
 
 /// A `/var/lib` of the test's own: that is where `tara` keeps images and containers.
-struct OwnState;
+struct OwnState {
+    /// Podman binds its folder on itself, also in the process that tidies up after a container.
+    of_podman: PathBuf,
+}
 
 impl OwnState {
-    fn mount() -> Self {
+    fn mount(work: &Path) -> Self {
         const NONE: Option<&str> = None;
         mount(Some("state"), "/var/lib", Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
-        Self
+        Self { of_podman: work.join("podman/overlay") }
     }
+}
+
+/// Whether a process called so is on the fake host.
+fn is_running(names: &[&str]) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut all = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok());
+    all.any(|name| names.contains(&name.trim()))
 }
 
 impl Drop for OwnState {
     fn drop(&mut self) {
+        testkit::until("podman has tidied up", || (!is_running(&["podman", "conmon"])).then_some(()));
+        let _not_made = umount2(&self.of_podman, MntFlags::MNT_DETACH);
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
         // What programs make at their first start and keep for the next ones: folders, the network that is always there.
-        for folder in ["/run/tara", "/run/step04-net-bridge", "/run/runc", "/run/mount"] {
-            let _not_made = std::fs::remove_dir_all(folder);
+        for folder in ["tara", "step04-net-bridge", "runc", "mount", "libpod", "containers", "crun", "lock"] {
+            let _not_made = std::fs::remove_dir_all(Path::new("/run").join(folder));
         }
         let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
         // On the real host, and only if nobody else has something in it.
-        let parent = "rmdir /sys/fs/cgroup/tara /sys/fs/cgroup/*/tara";
-        let _not_made = Command::new("sh").args(["-c", &format!("{network}; {parent}")]).output();
+        let parent = "rmdir /sys/fs/cgroup/{,*/}{tara,libpod_parent}";
+        let _not_made = Command::new("bash").args(["-c", &format!("{network}; {parent}")]).output();
     }
 }
 
@@ -185,14 +253,14 @@ fn a_changed_behaviour_is_noticed(host: &Host) {
     let text = "```console\n$ step01-chroot rootfs sh -c 'exit 7'; echo $?\n7\n```\n".to_owned();
     let page = Page { name: "page".to_owned(), path: "page.md".into(), text };
     let pages = pages().unwrap();
-    assert_eq!(complaints(host, &pages, &page, false, None), Vec::<String>::new());
+    assert_eq!(complaints(host, &pages, &page, Place::Here, None), Vec::<String>::new());
 
     let changed = host.folder("changed");
     let program = changed.join("step01-chroot");
     let text = format!("#!/bin/sh\n{}/step01-chroot \"$@\"\nexit 0\n", programs().display());
     std::fs::write(&program, text).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let complaints = complaints(host, &pages, &page, false, Some(&changed));
+    let complaints = complaints(host, &pages, &page, Place::Here, Some(&changed));
     assert_eq!(complaints.len(), 1);
     assert!(complaints[0].contains("\n$ step01-chroot rootfs sh -c 'exit 7'; echo $?\n0\n"), "{}", complaints[0]);
 }

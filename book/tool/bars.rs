@@ -5,6 +5,7 @@
 //!   "bars": [ { "name": "runc", "value": 40.9 }, { "name": "tara", "value": 3.1, "lit": true } ] }
 //! ```
 
+use crate::results::{Results, rounded};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -30,8 +31,46 @@ struct Bar {
     lit: bool,
 }
 
-const NAMES: f64 = 300.0;
-const LONGEST: f64 = 330.0;
+/// The subjects of `bench startup` that the chart shows, and what it calls them; who is not installed is not in it.
+const STARTUP: [(&str, &str); 17] = [
+    ("the program alone", "a process, static"),
+    ("bwrap", "bubblewrap: a part of the work"),
+    ("floor bridge", "this book's calls, in C"),
+    ("tara, bridge", "tara, bridge"),
+    ("tara, overlay, no network", "tara, no network"),
+    ("crun, cgroups, docker's seccomp", "crun, a prepared bundle"),
+    ("runc, cgroups, docker's seccomp", "runc, the same"),
+    ("lxc-execute, no network", "LXC, no network"),
+    ("systemd-nspawn, no network", "systemd-nspawn, no network"),
+    ("podman, no network", "podman, no network"),
+    ("podman, bridge", "podman, bridge"),
+    ("docker, no network", "docker, no network"),
+    ("docker, bridge", "docker, bridge"),
+    ("QEMU microvm, KVM", "QEMU microvm"),
+    ("QEMU microvm, TCG", "QEMU microvm without KVM"),
+    ("QEMU q35, TCG", "QEMU q35 without KVM"),
+    ("User-Mode Linux", "User-Mode Linux (lab machine)"),
+];
+
+/// The chart of the newest `bench startup`, shortest first.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn startup() -> Result<String> {
+    let results = Results::stored("startup")?;
+    let mut bars = Vec::new();
+    for (subject, name) in STARTUP {
+        let Ok(row) = results.row(subject) else { continue };
+        let lit = subject.starts_with("tara");
+        bars.push(Bar { name: name.to_owned(), value: rounded(row.ms()?).parse()?, lit });
+    }
+    bars.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let title = "From the command to the end of a program that does nothing".to_owned();
+    draw(&Chart { title, note: results.note(), unit: "ms".to_owned(), logarithmic: true, bars }, "startup")
+}
+
+const NAMES: f64 = 232.0;
+const LONGEST: f64 = 210.0;
 const LINE: f64 = 26.0;
 
 /// The chart in the file at `path`, as a figure.
@@ -57,7 +96,7 @@ fn draw(chart: &Chart, id: &str) -> Result<String> {
     let mut svg = String::from("<figure>\n");
     writeln!(
         svg,
-        "<svg class=\"picture\" viewBox=\"0 0 720 {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">"
+        "<svg class=\"picture chart\" viewBox=\"0 0 480 {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">"
     )?;
     writeln!(svg, "<title id=\"{id}-title\">{}</title>", escaped(&chart.title))?;
     let each = chart.bars.iter().map(|bar| format!("{}: {} {}", escaped(&bar.name), bar.value, chart.unit));
@@ -94,7 +133,7 @@ mod tests {
     fn the_longest_bar_is_the_largest_value() {
         let json = r#"{"title":"T","note":"N","unit":"ms","bars":[{"name":"a<b","value":10},{"name":"c","value":5,"lit":true}]}"#;
         let svg = draw(&serde_json::from_str(json).expect("a chart"), "x").expect("it is drawn");
-        assert!(svg.contains("width=\"330.0\"") && svg.contains("width=\"165.0\"") && svg.contains("a&lt;b"), "{svg}");
+        assert!(svg.contains("width=\"210.0\"") && svg.contains("width=\"105.0\"") && svg.contains("a&lt;b"), "{svg}");
         assert!(svg.contains("<desc id=\"x-desc\">a&lt;b: 10 ms; c: 5 ms</desc>") && !svg.contains("\n\n"), "{svg}");
     }
 }

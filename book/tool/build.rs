@@ -1,6 +1,7 @@
 //! The pages made of their sources.
 
-use crate::{bars, folder, tasks};
+use crate::results::{Results, rounded};
+use crate::{bars, explained, folder, tasks};
 use anyhow::{Context, Result, ensure};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
@@ -46,7 +47,7 @@ fn lighten(pages: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Pieces of sources, and what mdBook does not know: `{{#diff OLD NEW}}`, `{{#tasks NUMBER}}`, `{{#bars FILE}}`, and the conditions beside `console`.
+/// Pieces of sources, and what mdBook does not know, all described in `book/README.md`.
 fn prepare(text: &str, folder: &Path) -> Result<String> {
     let of_diff = |words: [&str; 2]| diff(&folder.join(words[0]), &folder.join(words[1]));
     let of_piece = |words: [&str; 2]| piece(&folder.join(words[0]), words[1]);
@@ -54,8 +55,24 @@ fn prepare(text: &str, folder: &Path) -> Result<String> {
     let text = replace_all(r"(?m)^\{\{#diff (\S+) (\S+)\}\}$", &text, of_diff)?;
     let text = replace_all(r"(?m)^\{\{#tasks ([1-7])\}\}()$", &text, |words| tasks::of_lab(words[0]))?;
     let text = replace_all(r"(?m)^\{\{#bars (\S+)\}\}()$", &text, |words| bars::chart(&folder.join(words[0])))?;
+    let text = replace_all(r"(?m)^\{\{(#startup)()\}\}$", &text, |_| bars::startup())?;
+    let text = replace_all(r"(?m)^\{\{(#waterfall)()\}\}$", &text, |_| explained::waterfall())?;
+    let text = replace_all(r"(?m)^\{\{#cost ([1-7])()\}\}$", &text, |words| explained::cost(words[0]))?;
+    let text = replace_all(r"\{\{#ms ([^}]+)()\}\}", &text, |words| milliseconds(words[0]))?;
+    let text = replace_all(r"\{\{#times ([^}]+) / ([^}]+)\}\}", &text, |words| quotient(words[0], words[1]))?;
     let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
     Ok(conditions.replace_all(&text, "```console").into_owned())
+}
+
+/// The median of a subject of `bench startup`.
+fn milliseconds(subject: &str) -> Result<String> {
+    Ok(format!("{} ms", rounded(Results::stored("startup")?.row(subject)?.ms()?)))
+}
+
+/// How many times the time of the second subject the first one takes.
+fn quotient(of: &str, to: &str) -> Result<String> {
+    let results = Results::stored("startup")?;
+    Ok(rounded(results.row(of)?.ms()? / results.row(to)?.ms()?))
 }
 
 fn replace_all(directive: &str, text: &str, made: impl Fn([&str; 2]) -> Result<String>) -> Result<String> {

@@ -12,7 +12,7 @@
 //! temporary folders) is taken out of both sides before they are compared; a line `…` stands for any lines.
 //!
 //! Beside `console` may stand: `needs=root` (real root), `needs=machine` (cgroup v2: runs in the machine with a kernel of its own),
-//! `needs=lab` (shown, not run: the labs have tests of their own), `any=numbers` (any number is as good as any other), `setup` (run
+//! `needs=lab` (works on a lab: runs in the workshop, with a student's folder of its own), `any=numbers` (any number is as good as any other), `setup` (run
 //! before each page).
 
 use crate::pages::{Block, Page};
@@ -31,7 +31,7 @@ pub enum Need {
     Root,
     /// In the machine.
     Machine,
-    /// Nowhere yet.
+    /// In the workshop, as a student.
     Lab,
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 
 /// Build the book, and run every command that it shows.
@@ -22,6 +23,12 @@ enum Command {
         #[arg(long, default_value_t = 3000)]
         port: u16,
     },
+    /// Take in what was measured: files of `bench --json`, of `tara run --explain=json`. Charts and numbers of the pages are theirs.
+    Figures {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Run every command of every page in a sandbox and compare what it prints; check links, sizes and pictures.
     Test {
         /// Write what the commands print now into the pages: read the difference before you commit it.
@@ -39,8 +46,17 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Serve { port } => book::serve::serve(port),
+        Command::Figures { files } => figures(&files),
         Command::Test { accept, filter } => test(accept, filter.as_deref()),
     }
+}
+
+fn figures(files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        println!("{}", book::results::take_in(file)?.display());
+    }
+    // What a page wants and the new results lack is said now.
+    book::build::build().map(drop)
 }
 
 fn test(accept: bool, filter: Option<&str>) -> Result<()> {

@@ -277,6 +277,8 @@ fn images_lists_names_ids_and_sizes(host: &Host) {
     assert_eq!(rows[0], ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]);
     assert_eq!(rows[1][..3], ["box", "latest", short]);
     assert!(rows[1].last().unwrap().ends_with("MB"), "{text}");
+    // Hard links once, there as here.
+    assert_eq!(engine.tara(&["history", "--format", "{{.Size}}", "box"]).ok().trim(), *rows[1].last().unwrap());
     assert_eq!(engine.tara(&["images", "-q"]).ok(), format!("{short}\n"));
     let row = json(&engine.tara(&["images", "--format", "json"]).ok());
     assert_eq!((&row["Repository"], &row["Tag"], &row["ID"]), (&"box".into(), &"latest".into(), &short.into()));

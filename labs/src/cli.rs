@@ -187,12 +187,25 @@ struct MetaArgs {
     place: Place,
 }
 
+/// `cargo lab check | head`: what nobody reads is no error of the labs. As a shell shows an end by SIGPIPE.
+fn end_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload().downcast_ref::<String>();
+        if words.is_some_and(|words| words.starts_with("failed printing to stdout")) {
+            std::process::exit(128 + nix::libc::SIGPIPE);
+        }
+        usual(panic);
+    }));
+}
+
 /// Does what the command line says. 0: done, or all is green; 1: something is red; 2: it could not be done.
 #[must_use]
 pub fn main() -> ExitCode {
     if let Some(code) = attack::stage() {
         return code;
     }
+    end_quietly_when_nobody_reads();
     let cli = Cli::parse();
     match run(&cli) {
         Ok(true) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use crate::format::{Format, Listing, Row, ago, shortened, since, size};
 use crate::network::show::{self, Ports, all_ports};
 use anyhow::Result;
 use clap::Args;
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -164,12 +165,16 @@ pub(super) fn written(engine: &Engine, record: &Record) -> u64 {
     bytes_below(&engine.dirs().container(&record.id).join("diff"))
 }
 
-/// Bytes of the files below a folder; what vanishes meanwhile counts as nothing.
+/// Bytes of the files below a folder, hard links once; what vanishes meanwhile counts as nothing.
 pub(super) fn bytes_below(folder: &Path) -> u64 {
-    let of_entry = |entry: std::fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
-        Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |data| data.size()),
-        _ => 0,
-    };
-    std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().map(of_entry).sum())
+    fn below(folder: &Path, seen: &mut HashSet<u64>) -> u64 {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let sizes = entries.map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => below(&entry.path(), seen),
+            Ok(data) if data.is_file() && (data.nlink() == 1 || seen.insert(data.ino())) => data.len(),
+            _ => 0,
+        });
+        sizes.sum()
+    }
+    below(folder, &mut HashSet::new())
 }
