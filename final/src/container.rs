@@ -200,6 +200,14 @@ impl Record {
         }
     }
 
+    /// The same for a command that names the container as `reference`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none: it may have been removed since its id was found.
+    pub(crate) fn find(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
+        Self::read(dirs, id).ok_or_else(|| none(reference))
+    }
+
     /// Writes it before its program can run: from then on it is a container, whatever happens to its supervisor. One that is
     /// thrown away anyway (`--rm`) needs no such promise.
     ///
@@ -236,6 +244,18 @@ impl Record {
     fn write_as(&self, dirs: &Dirs, sync: Sync) -> Result<()> {
         let path = dirs.container(&self.id).join(RECORD);
         if path.exists() { replace(&path, self, sync) } else { write_new(&path, self, sync) }
+    }
+
+    /// The same for a command that names the container as `reference`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it has been removed meanwhile; and as [`Record::write`].
+    pub(crate) fn rewrite(&self, dirs: &Dirs, reference: &str) -> Result<()> {
+        let written = replace(&dirs.container(&self.id).join(RECORD), self, Sync::Now);
+        written.map_err(|error| match error.downcast_ref::<io::Error>() {
+            Some(cause) if cause.kind() == ErrorKind::NotFound => none(reference),
+            _ => error,
+        })
     }
 
     /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`]): into the same file, not
@@ -305,10 +325,18 @@ impl State {
 pub struct LastWord(File);
 
 impl LastWord {
-    /// Opens it; `None` when nothing of the container lives.
+    /// Opens it, and says that somebody wants to know; `None` when nothing of the container lives.
     #[must_use]
-    pub fn open(dirs: &Dirs, id: &str) -> Option<Self> {
-        File::open(dirs.live(id).join(STATE)).ok().map(Self)
+    pub fn ask_for(dirs: &Dirs, id: &str) -> Option<Self> {
+        let folder = dirs.live(id);
+        let _ends_at_this_moment = File::create(folder.join(ASKED_FOR));
+        File::open(folder.join(STATE)).ok().map(Self)
+    }
+
+    /// Whether somebody wants to know: a `tara run --rm` writes nothing else when it ends.
+    #[must_use]
+    pub(crate) fn is_asked_for(dirs: &Dirs, id: &str) -> bool {
+        dirs.live(id).join(ASKED_FOR).exists()
     }
 
     /// How the container ended, if its monitor has said so.
@@ -367,6 +395,8 @@ impl Exit {
 const PAUSE: &str = "restarting.json";
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+/// There when somebody waits for the end (`wait`).
+const ASKED_FOR: &str = "asked-for";
 /// There as long as the container is paused. The kernel knows it too, but to ask it takes as long as all the rest of `ps`.
 pub(crate) const PAUSED: &str = "paused";
 
@@ -419,6 +449,34 @@ impl Lock {
                         return Ok(Self { folder });
                     }
                 }
+            }
+        }
+    }
+
+    /// Locks `id` for its removal, if nobody else has it: also where nothing of it lives, so that it cannot be started or
+    /// removed by somebody else meanwhile.
+    ///
+    /// # Errors
+    /// mkdir(2), flock(2); [`Alive`] in the inner result.
+    pub(crate) fn to_remove(dirs: &Dirs, id: &str) -> Result<Result<Self, Alive>> {
+        let path = dirs.live(id);
+        let context = || format!("lock `{}`", path.display());
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).with_context(context),
+                _ => {}
+            }
+            let folder = match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                folder => folder.with_context(context)?,
+            };
+            match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                Ok(folder) if folder.metadata()?.nlink() > 0 => return Ok(Ok(Self { folder })),
+                // Somebody has removed it between our two steps.
+                Ok(_) => {}
+                Err((_, Errno::EWOULDBLOCK)) => return Ok(Err(Alive)),
+                Err((_, errno)) => return Err(errno).with_context(context),
             }
         }
     }
@@ -590,7 +648,8 @@ pub fn find_id(dirs: &Dirs, reference: &str) -> Result<String> {
     }
 }
 
-fn none(reference: &str) -> anyhow::Error {
+/// Why nothing can be done with a container that is not there.
+pub(crate) fn none(reference: &str) -> anyhow::Error {
     let refusal = Refusal::new(format!("no such container: `{reference}`"));
     refusal.help("`tara ps -a` lists the containers").code(1).into()
 }

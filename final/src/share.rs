@@ -68,7 +68,7 @@ impl Engine {
         if record.auto_remove {
             record.write_last_word(self.dirs())?
         } else {
-            record.write(self.dirs())?
+            record.rewrite(self.dirs(), reference)?
         }
         note(self.dirs(), &record, "update", &[]);
         Ok(())
