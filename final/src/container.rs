@@ -275,6 +275,7 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
+        let _turn = Turn::take(dirs, &self.id, &self.name);
         // What is on the disk may have got another name, and other limits, since this supervisor read it.
         let on_disk = Self::read(dirs, &self.id).unwrap_or_else(|| self.clone());
         let mut upkeep = self.upkeep.clone();
@@ -510,6 +511,24 @@ impl Lock {
     #[must_use]
     pub fn folder(&self) -> &File {
         &self.folder
+    }
+}
+
+/// Whose turn it is to read, change and write a container's record: held for as long as that takes.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _folder: Flock<File>,
+}
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the container is gone; flock(2).
+    pub(crate) fn take(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
+        let folder = File::open(dirs.container(id)).map_err(|_| none(reference))?;
+        let locked = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
+        Ok(Self { _folder: locked.context("lock the container's record")? })
     }
 }
 

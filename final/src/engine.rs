@@ -3,7 +3,7 @@
 use crate::cgroup;
 use crate::container::{Asked, AskedPrivileges, Container, Exit, LastWord, Lock, Record, State, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::events::Notes;
+use crate::events::{Notes, note_other};
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Monitor;
 use crate::network::{self, Begun, Networking, Plan};
@@ -317,6 +317,7 @@ impl Engine {
         cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
+            shared_memory: network::shared_memory(&self.dirs, &record)?,
             root: overlay,
             root_path: None,
             network,
@@ -334,7 +335,7 @@ impl Engine {
         let ended = launch(what, signals, supervision, |pid| {
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)?;
-            notes.and(&record, "start", &[]).write(&self.dirs);
+            notes.and_start(&record).write(&self.dirs);
             Ok(())
         })?;
         phase("the program has ended: give back what it had on the network");
@@ -476,7 +477,7 @@ impl Engine {
         let died = |record: &Record| {
             let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
             let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
-            Notes::default().and(record, "die", &more)
+            Notes::default().and_oom(record).and(record, "die", &more).and_left(record)
         };
         phase("away with all of it: renamed into the trash, emptied by a process that nobody waits for");
         if record.auto_remove {
@@ -507,7 +508,14 @@ impl Engine {
             let of_image = containers.iter().filter(|container| container.record.image_id == image.to_string());
             of_image.map(|container| container.record.id.chars().take(12).collect()).collect()
         };
-        Ok(self.store.remove(reference, force, &users)?)
+        let removed = self.store.remove(reference, force, &users)?;
+        for name in &removed.untagged {
+            note_other(&self.dirs, "image", "untag", name, &[]);
+        }
+        if let Some(image) = removed.deleted.first() {
+            note_other(&self.dirs, "image", "delete", &image.to_string(), &[]);
+        }
+        Ok(removed)
     }
 }
 

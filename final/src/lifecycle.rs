@@ -1,7 +1,7 @@
 //! A container outlives the command that started it: start, stop, kill, wait, rename, restart policies.
 
 use crate::attach::dial;
-use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, find_id, none};
+use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, Turn, find_id, none};
 use crate::engine::Engine;
 use crate::events::{Notes, note};
 use crate::monitor::{Failed, Monitor, Task, start as start_monitor};
@@ -161,6 +161,7 @@ impl Engine {
     /// [`Refusal`] for a container that is removed when it ends.
     pub fn set_restart_policy(&self, reference: &str, policy: RestartPolicy) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
+        let _turn = Turn::take(self.dirs(), &id, reference)?;
         let mut record = Record::find(self.dirs(), &id, reference)?;
         if record.auto_remove {
             let refusal = Refusal::new("a container that is removed when it ends (`--rm`) is not restarted");
@@ -323,6 +324,7 @@ impl Engine {
     pub fn rename(&self, reference: &str, name: &str) -> Result<()> {
         names::check(name)?;
         let id = find_id(self.dirs(), reference)?;
+        let _turn = Turn::take(self.dirs(), &id, reference)?;
         let mut record = Record::find(self.dirs(), &id, reference)?;
         if record.auto_remove {
             return Err(Refusal::new("a container that is removed when it ends keeps its name").code(1).into());
@@ -333,6 +335,7 @@ impl Engine {
         // Removed meanwhile: nobody else knows of the new name.
         record.rewrite(self.dirs(), reference).inspect_err(|_| drop(fs::remove_file(names.join(name))))?;
         fs::remove_file(names.join(&old)).or_else(gone).context("give up the old name")?;
+        network::rename(self.dirs(), &id, &old, name)?;
         Notes::default().and(&record, "rename", &[("oldName", format!("/{old}"))]).write(self.dirs());
         Ok(())
     }

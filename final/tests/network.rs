@@ -43,6 +43,7 @@ testkit::suite! {
     somebody_elses_firewall_is_named: [Need::Root, NFT, BUSYBOX],
     fifty_at_once_with_ports: [Need::Root, NFT, BUSYBOX, MINUTES],
     a_neighbouring_docker_keeps_working: [Need::Root, NFT, IP, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
+    inspect_has_every_field_that_docker_has: [Need::Root, NFT, IP, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
     without_root_there_is_no_network_and_ports_are_refused: [Need::Root, BUSYBOX],
     without_root_pasta_connects: [Need::Root, IP, BUSYBOX, PASTA],
     without_root_slirp4netns_connects: [Need::Root, IP, BUSYBOX, SLIRP],
@@ -595,6 +596,55 @@ fn a_neighbouring_docker_keeps_working(host: &Host) {
     assert!(sh(host, "ip -br link").contains("docker0"), "its bridge is there");
     assert_eq!(get("127.0.0.1:7070").as_deref(), Some("theirs"), "its container too");
     docker.run("docker rm -f theirs").unwrap();
+    docker.stop();
+    // What dockerd leaves behind is dockerd's.
+    sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");
+}
+
+/// The paths of all fields; a list counts as its first entry, and what users name themselves is left out.
+fn fields(value: &Value, path: &str, all: &mut std::collections::BTreeSet<String>) {
+    const NAMED_BY_USERS: [&str; 8] =
+        ["Labels", "Ports", "PortBindings", "ExposedPorts", "Volumes", "Options", "Config.Volumes", "LogConfig.Config"];
+    all.insert(path.to_owned());
+    match value {
+        Value::Object(_) if NAMED_BY_USERS.iter().any(|end| path.ends_with(end)) => {}
+        Value::Object(map) => {
+            map.iter().for_each(|(name, value)| fields(value, &format!("{path}.{name}"), all));
+        }
+        Value::Array(list) => list.iter().take(1).for_each(|value| fields(value, &format!("{path}[]"), all)),
+        _ => {}
+    }
+}
+
+fn inspect_has_every_field_that_docker_has(host: &Host) {
+    let engine = lab(host);
+    let docker = Docker::start(host);
+    let pack = format!("tar -C {} -c . > {}", host.path("box").display(), host.path("box.tar").display());
+    sh(host, &pack);
+    docker.run(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
+    let run = "-d --name web -v data:/data -p 7070:80 --health-cmd true --health-interval 100ms box sleep 1000";
+    docker.run(&format!("docker run {run}")).unwrap();
+    let words: Vec<&str> = ["run"].into_iter().chain(run.replace("7070", "7071").leak().split(' ')).collect();
+    engine.tara(&words).ok();
+    for (what, object) in [("container", "web"), ("network", "bridge"), ("volume", "data")] {
+        let parse = |text: &str| {
+            let mut all = std::collections::BTreeSet::new();
+            fields(&serde_json::from_str::<Value>(text).unwrap()[0], "", &mut all);
+            // By the id of a container.
+            all.into_iter()
+                .map(|path| path.split(".Containers.").next().unwrap().to_owned())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let healthy = |text: String| (what != "container" || text.contains("\"healthy\"")).then_some(text);
+        let theirs = until("docker's", || healthy(docker.run(&format!("docker {what} inspect {object}")).unwrap()));
+        let ours = until("ours", || healthy(engine.tara(&[what, "inspect", object]).ok()));
+        let (theirs, ours) = (parse(&theirs), parse(&ours));
+        let missing: Vec<&String> = theirs.difference(&ours).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "{what}");
+    }
+    engine.tara(&["rm", "-fv", "web"]).ok();
+    engine.tara(&["volume", "rm", "data"]).ok();
+    docker.run("docker rm -fv web").unwrap();
     docker.stop();
     // What dockerd leaves behind is dockerd's.
     sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");

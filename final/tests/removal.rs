@@ -63,7 +63,8 @@ fn many_at_once_remove_one_that_runs(host: &Host) {
         assert_eq!(engine.tara(&["ps", "-aq"]).ok(), "", "round {round}");
     }
     engine.assert_clean();
-    let destroyed = ["events", "--since", "1h", "--until", "0s", "--filter", "event=destroy"];
+    let destroyed =
+        ["events", "--since", "1h", "--until", "0s", "--filter", "event=destroy", "--filter", "type=container"];
     assert_eq!(engine.tara(&destroyed).ok().lines().count(), ROUNDS);
 }
 
