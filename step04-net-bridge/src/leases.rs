@@ -94,10 +94,10 @@ impl Leases {
         loop {
             let taken: BTreeSet<Ipv4Addr> = self.all_addresses()?.collect();
             let is_free = |address: &Ipv4Addr| *address != network.gateway && !taken.contains(address);
-            let address = network
-                .hosts()
-                .find(is_free)
-                .ok_or_else(|| Error::NoFreeAddress { network: network.name.clone(), subnet: network.range.unwrap_or(network.subnet) })?;
+            let address = network.hosts().find(is_free).ok_or_else(|| Error::NoFreeAddress {
+                network: network.name.clone(),
+                subnet: network.range.unwrap_or(network.subnet),
+            })?;
             // Somebody else may have been faster since we looked.
             if self.try_address(id, address)? {
                 return Ok(address);

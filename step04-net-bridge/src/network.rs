@@ -64,7 +64,9 @@ impl Settings {
         if !subnet.contains(gateway) || gateway == subnet.base() || gateway == subnet.broadcast() {
             return Err(Error::Gateway { gateway: gateway.into(), subnet: subnet.to_string() });
         }
-        if let Some(range) = self.range.filter(|range| !subnet.contains(range.base()) || !subnet.contains(range.broadcast())) {
+        if let Some(range) =
+            self.range.filter(|range| !subnet.contains(range.base()) || !subnet.contains(range.broadcast()))
+        {
             return Err(Error::Range { range, subnet });
         }
         Ok(Network {

@@ -265,7 +265,8 @@ impl Rm {
 impl Connect {
     fn run(&self, engine: &Engine) -> Result<u8> {
         let network = self.network.clone();
-        let attachment = Attachment { network, address: self.ip, address6: self.ip6, mac: None, aliases: self.alias.clone() };
+        let attachment =
+            Attachment { network, address: self.ip, address6: self.ip6, mac: None, aliases: self.alias.clone() };
         engine.connect(attachment, &self.container).map(|()| 0)
     }
 }

@@ -200,7 +200,9 @@ impl Engine {
             Err(error) => return Err(error),
         };
         // With `force` also what is left of one that is gone.
-        let _turn = Turn::take(self.dirs(), &id, container).map(Some).or_else(|error| if force { Ok(None) } else { Err(error) })?;
+        let _turn = Turn::take(self.dirs(), &id, container)
+            .map(Some)
+            .or_else(|error| if force { Ok(None) } else { Err(error) })?;
         let record = Record::read(self.dirs(), &id);
         if !force && !record.as_ref().is_some_and(|record| self.is_connected(record, &name)) {
             let what = format!("container {container} is not connected to network {name}");

@@ -123,7 +123,8 @@ impl Attachment {
         let [.., a, b, c, d] = address6.octets();
         let address = Ipv4Addr::new(a, b, c, d);
         if subnet6.of_v4(address) != address6 {
-            let refusal = Refusal::new(format!("`{address6}` is not an address that a container may have in {subnet6}"));
+            let refusal =
+                Refusal::new(format!("`{address6}` is not an address that a container may have in {subnet6}"));
             bail!(refusal.help("an IPv6 address ends with the container's IPv4 address: fd00:1::172.20.0.5"));
         }
         if self.address.is_some_and(|other| other != address) {

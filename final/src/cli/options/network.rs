@@ -135,7 +135,8 @@ impl NetworkOptions {
     fn check(&self, engine: &Engine, networking: Networking) -> Result<Networking> {
         let has_address = networking.mode == Mode::Bridge;
         if let Some(address) = self.link_local_ip.first() {
-            let what = format!("`--link-local-ip {address}`: a container sends under the addresses of its network alone");
+            let what =
+                format!("`--link-local-ip {address}`: a container sends under the addresses of its network alone");
             bail!(Refusal::new(what).help("choose one of these with `--ip`, so that nobody takes another's"));
         }
         if !has_address && (self.ip.is_some() || self.ip6.is_some() || self.mac_address.is_some()) {
