@@ -73,7 +73,9 @@ impl Engine {
         let root = crate::copy::open_folder(view.as_fd(), c"/")?;
         let mut packer = Packer::new(writer, Form::Plain);
         packer.children(root.as_fd(), b".").with_context(|| format!("cannot export container `{reference}`"))?;
-        packer.finish().map(drop).with_context(|| format!("cannot export container `{reference}`"))
+        packer.finish().with_context(|| format!("cannot export container `{reference}`"))?;
+        note(self.dirs(), &container.record, "export", &[]);
+        Ok(())
     }
 }
 

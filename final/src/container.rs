@@ -200,6 +200,14 @@ impl Record {
         }
     }
 
+    /// The same for a command that names the container as `reference`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none: it may have been removed since its id was found.
+    pub(crate) fn find(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
+        Self::read(dirs, id).ok_or_else(|| none(reference))
+    }
+
     /// Writes it before its program can run: from then on it is a container, whatever happens to its supervisor. One that is
     /// thrown away anyway (`--rm`) needs no such promise.
     ///
@@ -238,6 +246,18 @@ impl Record {
         if path.exists() { replace(&path, self, sync) } else { write_new(&path, self, sync) }
     }
 
+    /// The same for a command that names the container as `reference`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it has been removed meanwhile; and as [`Record::write`].
+    pub(crate) fn rewrite(&self, dirs: &Dirs, reference: &str) -> Result<()> {
+        let written = replace(&dirs.container(&self.id).join(RECORD), self, Sync::Now);
+        written.map_err(|error| match error.downcast_ref::<io::Error>() {
+            Some(cause) if cause.kind() == ErrorKind::NotFound => none(reference),
+            _ => error,
+        })
+    }
+
     /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`]): into the same file, not
     /// into a new one in its place.
     ///
@@ -255,6 +275,7 @@ impl Record {
     /// # Errors
     /// As [`Record::write`].
     pub fn write_ended(&self, dirs: &Dirs) -> Result<()> {
+        let _turn = Turn::take(dirs, &self.id, &self.name);
         // What is on the disk may have got another name, and other limits, since this supervisor read it.
         let on_disk = Self::read(dirs, &self.id).unwrap_or_else(|| self.clone());
         let mut upkeep = self.upkeep.clone();
@@ -305,10 +326,18 @@ impl State {
 pub struct LastWord(File);
 
 impl LastWord {
-    /// Opens it; `None` when nothing of the container lives.
+    /// Opens it, and says that somebody wants to know; `None` when nothing of the container lives.
     #[must_use]
-    pub fn open(dirs: &Dirs, id: &str) -> Option<Self> {
-        File::open(dirs.live(id).join(STATE)).ok().map(Self)
+    pub fn ask_for(dirs: &Dirs, id: &str) -> Option<Self> {
+        let folder = dirs.live(id);
+        let _ends_at_this_moment = File::create(folder.join(ASKED_FOR));
+        File::open(folder.join(STATE)).ok().map(Self)
+    }
+
+    /// Whether somebody wants to know: a `tara run --rm` writes nothing else when it ends.
+    #[must_use]
+    pub(crate) fn is_asked_for(dirs: &Dirs, id: &str) -> bool {
+        dirs.live(id).join(ASKED_FOR).exists()
     }
 
     /// How the container ended, if its monitor has said so.
@@ -367,6 +396,8 @@ impl Exit {
 const PAUSE: &str = "restarting.json";
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+/// There when somebody waits for the end (`wait`).
+const ASKED_FOR: &str = "asked-for";
 /// There as long as the container is paused. The kernel knows it too, but to ask it takes as long as all the rest of `ps`.
 pub(crate) const PAUSED: &str = "paused";
 
@@ -423,6 +454,34 @@ impl Lock {
         }
     }
 
+    /// Locks `id` for its removal, if nobody else has it: also where nothing of it lives, so that it cannot be started or
+    /// removed by somebody else meanwhile.
+    ///
+    /// # Errors
+    /// mkdir(2), flock(2); [`Alive`] in the inner result.
+    pub(crate) fn to_remove(dirs: &Dirs, id: &str) -> Result<Result<Self, Alive>> {
+        let path = dirs.live(id);
+        let context = || format!("lock `{}`", path.display());
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).with_context(context),
+                _ => {}
+            }
+            let folder = match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                folder => folder.with_context(context)?,
+            };
+            match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                Ok(folder) if folder.metadata()?.nlink() > 0 => return Ok(Ok(Self { folder })),
+                // Somebody has removed it between our two steps.
+                Ok(_) => {}
+                Err((_, Errno::EWOULDBLOCK)) => return Ok(Err(Alive)),
+                Err((_, errno)) => return Err(errno).with_context(context),
+            }
+        }
+    }
+
     /// Locks what lives of `id` if nobody does; `None` when nothing of it lives.
     ///
     /// # Errors
@@ -452,6 +511,24 @@ impl Lock {
     #[must_use]
     pub fn folder(&self) -> &File {
         &self.folder
+    }
+}
+
+/// Whose turn it is to read, change and write a container's record: held for as long as that takes.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _folder: Flock<File>,
+}
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the container is gone; flock(2).
+    pub(crate) fn take(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
+        let folder = File::open(dirs.container(id)).map_err(|_| none(reference))?;
+        let locked = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno);
+        Ok(Self { _folder: locked.context("lock the container's record")? })
     }
 }
 
@@ -590,7 +667,8 @@ pub fn find_id(dirs: &Dirs, reference: &str) -> Result<String> {
     }
 }
 
-fn none(reference: &str) -> anyhow::Error {
+/// Why nothing can be done with a container that is not there.
+pub(crate) fn none(reference: &str) -> anyhow::Error {
     let refusal = Refusal::new(format!("no such container: `{reference}`"));
     refusal.help("`tara ps -a` lists the containers").code(1).into()
 }

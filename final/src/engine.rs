@@ -1,14 +1,13 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Asked, AskedPrivileges, Container, Exit, Lock, Record, State, Status, claim_name, new_id};
+use crate::container::{Asked, AskedPrivileges, Container, Exit, LastWord, Lock, Record, State, claim_name, new_id};
 use crate::dirs::Dirs;
-use crate::events::Notes;
+use crate::events::{Notes, note_other};
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Monitor;
 use crate::network::{self, Begun, Networking, Plan, open_namespace};
 use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
-use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::{self, Arguments, Security};
 use crate::trash::{Thrown, throw_away};
@@ -17,7 +16,6 @@ use crate::users;
 use crate::volumes::{self, MountPoint, VolumeRequest, Wanted};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use nix::libc::SIGKILL;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
@@ -345,6 +343,7 @@ impl Engine {
         cgroup::remember(&self.dirs.live(&record.id), &spec)?;
         let what = Launch {
             spec: &spec,
+            shared_memory: network::shared_memory(&self.dirs, &record)?,
             root: overlay,
             root_path: None,
             network,
@@ -366,7 +365,7 @@ impl Engine {
             }
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)?;
-            notes.and(&record, "start", &[]).write(&self.dirs);
+            notes.and_start(&record).write(&self.dirs);
             Ok(())
         })?;
         phase("the program has ended: give back what it had on the network");
@@ -377,7 +376,7 @@ impl Engine {
             finished: Timestamp::now(),
             oom_killed: ended.oom_killed,
         });
-        if has_monitor && record.auto_remove {
+        if record.auto_remove && (has_monitor || LastWord::is_asked_for(&self.dirs, &record.id)) {
             record.write_last_word(&self.dirs)?;
         }
         Ok(Ran { record, mounts })
@@ -509,7 +508,7 @@ impl Engine {
         let died = |record: &Record| {
             let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
             let more = [("exitCode", code(record).to_string()), ("execDuration", ran.to_string())];
-            Notes::default().and(record, "die", &more)
+            Notes::default().and_oom(record).and(record, "die", &more).and_left(record)
         };
         phase("away with all of it: renamed into the trash, emptied by whom this process leaves behind");
         if record.auto_remove {
@@ -530,48 +529,6 @@ impl Engine {
         Ok(code(&record).into())
     }
 
-    /// Removes a container; with `force` also one that runs, with `volumes` its anonymous volumes as well.
-    ///
-    /// # Errors
-    /// [`Refusal`] for a running one without `force`, and for none.
-    pub fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<()> {
-        let id = crate::container::find_id(&self.dirs, reference)?;
-        let running = Container::read(&self.dirs, &id).map(|container| container.status);
-        match running {
-            Some(Status::Running(_) | Status::Restarting(_)) if force => {
-                self.end_its_restarts(&id)?;
-                if let Some(state) = State::read(&self.dirs, &id) {
-                    state.signal(SIGKILL)?;
-                    self.go_on(&record_of(&self.dirs, &id)?, &state)?;
-                }
-                self.wait_until_dead(&id)?;
-            }
-            Some(status @ (Status::Running(_) | Status::Starting | Status::Restarting(_))) => {
-                let word = if matches!(status, Status::Starting) { "running" } else { status.word() };
-                return Err(Refusal::new(format!("cannot remove the {word} container `{reference}`"))
-                    .help("end its program first, or force it with `tara rm -f`")
-                    .code(1)
-                    .into());
-            }
-            Some(Status::Abandoned(Some(state))) => state.signal(SIGKILL)?,
-            // It may have ended this moment, with its supervisor still at it.
-            _ if force => self.wait_until_dead(&id)?,
-            _ => {}
-        }
-        let record = Record::read(&self.dirs, &id);
-        let lock = Lock::of_the_dead(&self.dirs, &id).map_err(|_| still_alive(reference))?;
-        if volumes {
-            reclaim_with_volumes(&self.dirs, &id, lock)?
-        } else {
-            reclaim(&self.dirs, &id, lock)?
-        }
-        // Of `--rm` its own supervisor has said so.
-        if let Some(record) = record.filter(|record| !record.auto_remove) {
-            Notes::default().and(&record, "destroy", &[]).write(&self.dirs);
-        }
-        Ok(())
-    }
-
     /// Removes an image or one of its names.
     ///
     /// # Errors
@@ -582,7 +539,14 @@ impl Engine {
             let of_image = containers.iter().filter(|container| container.record.image_id == image.to_string());
             of_image.map(|container| container.record.id.chars().take(12).collect()).collect()
         };
-        Ok(self.store.remove(reference, force, &users)?)
+        let removed = self.store.remove(reference, force, &users)?;
+        for name in &removed.untagged {
+            note_other(&self.dirs, "image", "untag", name, &[]);
+        }
+        if let Some(image) = removed.deleted.first() {
+            note_other(&self.dirs, "image", "delete", &image.to_string(), &[]);
+        }
+        Ok(removed)
     }
 }
 
@@ -608,10 +572,6 @@ fn privileges(Security { cap_add, cap_drop, privileged, options, .. }: &Security
     (!default).then(asked)
 }
 
-fn record_of(dirs: &Dirs, id: &str) -> Result<Record> {
-    Record::read(dirs, id).context("the container's record cannot be read")
-}
-
 /// What the record says of the request and the image, for those who ask later.
 fn asked(request: &RunRequest, image: &Image) -> Asked {
     let of_image = image.config.config().clone().unwrap_or_default();
@@ -632,10 +592,6 @@ fn asked(request: &RunRequest, image: &Image) -> Asked {
         volumes: own.chain(of_image.volumes().clone().unwrap_or_default()).collect(),
         volumes_from: request.volumes_from.clone(),
     }
-}
-
-pub(crate) fn still_alive(reference: &str) -> anyhow::Error {
-    Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
 
 /// POSIX shared memory is files in `/dev/shm`: in the host's IPC namespace they are the host's.

@@ -3,6 +3,8 @@
 //! Whoever does something writes it down himself, with one write(2): there is no daemon to tell. A file that has reached its bound
 //! becomes `events.json.1`, and so the last megabyte at least is there. Trouble with it is nobody's: no command fails for it.
 
+mod attached;
+
 use crate::container::Record;
 use crate::dirs::Dirs;
 use crate::report::Refusal;
@@ -75,6 +77,13 @@ impl Notes {
         self
     }
 
+    /// An `oom` before the `die` of one that the kernel has ended for want of memory.
+    #[must_use]
+    pub(crate) fn and_oom(self, record: &Record) -> Self {
+        let oom = record.exit.as_ref().is_some_and(|exit| exit.oom_killed);
+        if oom { self.and(record, "oom", &[]) } else { self }
+    }
+
     fn add(&mut self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
         let now = Timestamp::now();
         let event = Event {
@@ -118,7 +127,9 @@ pub fn note(dirs: &Dirs, record: &Record, action: &str, more: &[(&str, String)])
 pub fn note_other(dirs: &Dirs, kind: &str, action: &str, id: &str, more: &[(&str, String)]) {
     let mut attributes: BTreeMap<String, String> =
         more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    attributes.entry("name".to_owned()).or_insert_with(|| id.to_owned());
+    if !id.is_empty() {
+        attributes.entry("name".to_owned()).or_insert_with(|| id.to_owned());
+    }
     let mut notes = Notes::default();
     notes.add(kind, action, id, attributes);
     notes.write(dirs);

@@ -3,12 +3,14 @@
 //! The process that joins is this short-lived one, never a long-lived engine: a process whose children are in a PID
 //! namespace cannot fork any more once that namespace's PID 1 is dead (ENOMEM).
 
+use crate::attach::DetachKeys;
 use crate::cgroup;
-use crate::container::{Container, Status};
+use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
 use crate::events::Notes;
 use crate::launch::{
-    Attributes, Console, capabilities_of_exec, limits, oom_score, own_stdio, privileges_of_exec, user_of,
+    Attributes, Console, Keeper, Leaving, capabilities_of_exec, limits, oom_score, own_stdio, privileges_of_exec,
+    user_of,
 };
 use crate::lifecycle::{is_paused, not_running, not_up};
 use crate::rootless::join;
@@ -52,6 +54,8 @@ pub struct ExecRequest {
     pub privileged: bool,
     /// Whether it runs on by itself, without input and output.
     pub detached: bool,
+    /// The keys by which whoever sits at its terminal leaves it, running.
+    pub keys: DetachKeys,
 }
 
 /// A container that runs, to be joined: its first process, and its files.
@@ -190,6 +194,10 @@ impl Engine {
         let master = request.terminal.then(|| target.open_terminal()).transpose()?;
         let ours = master.as_ref().map(OwnedFd::try_clone).transpose().context("duplicate the terminal's master")?;
         let console = ours.map(|master| Console::of(master, request.interactive)).transpose()?;
+        let console = console.map(|console| console.left_by(request.keys.clone()));
+        // Before we join: a child that is made afterwards is in the container.
+        let can_be_left = request.terminal && request.interactive;
+        let keeper = master.as_ref().filter(|_| can_be_left).map(Keeper::prepare).transpose()?;
         let line = format!(": {}", request.command.join(" "));
         let begun = Notes::default().and(&record, &format!("exec_create{line}"), &[]);
         begun.and(&record, &format!("exec_start{line}"), &[]).write(self.dirs());
@@ -200,7 +208,8 @@ impl Engine {
             interactive: request.interactive,
             silent: request.detached,
             // One that is detached becomes the child of the container's PID 1 when this process ends, and is reaped there.
-            attended: !request.detached,
+            // One that may be left behind ends with its terminal instead.
+            attended: !request.detached && !can_be_left,
             extra_descriptors: 0,
             gives_stdio: false,
         };
@@ -208,13 +217,24 @@ impl Engine {
         if request.detached {
             return Ok(0);
         }
-        let status = match console {
-            Some(console) => console.relay(&running, &signals)?,
+        let status = match console.map(|console| console.relay_or_leave(&running, &signals)).transpose()? {
+            Some(Leaving::Ended(status)) => status,
+            Some(Leaving::Detached) => return self.leave(keeper, &record),
             None => supervise(&running, &signals)?,
         };
         let code = exit_code(status).context("the program did not end")?;
         Notes::default().and(&record, "exec_die", &[("exitCode", code.to_string())]).write(self.dirs());
         Ok(code)
+    }
+}
+
+impl Engine {
+    /// The program runs on without us, at the same terminal.
+    fn leave(&self, keeper: Option<Keeper>, record: &Record) -> Result<u8> {
+        keeper.map_or(Ok(()), Keeper::take_over)?;
+        Notes::default().and(record, "exec_detach", &[]).write(self.dirs());
+        eprintln!("\ndetached; the program runs on");
+        Ok(0)
     }
 }
 

@@ -1,13 +1,14 @@
 //! A container outlives the command that started it: start, stop, kill, wait, rename, restart policies.
 
 use crate::attach::dial;
-use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, find_id};
-use crate::engine::{Engine, Finished, Ran, still_alive};
+use crate::container::{Container, Exit, LastWord, Lock, Record, State, Status, Turn, find_id, none};
+use crate::engine::{Engine, Finished, Ran};
 use crate::events::{Notes, note};
 use crate::monitor::{Failed, Monitor, Task, start as start_monitor};
 use crate::names;
 use crate::network;
-use crate::reclaim::put_to_rest;
+use crate::reclaim::{gone, put_to_rest, reclaim};
+use crate::removal::still_alive;
 use crate::report::Refusal;
 use crate::upkeep::{BackOff, GOOD_RUN, RestartPolicy};
 use crate::users;
@@ -35,7 +36,11 @@ impl Engine {
     fn start_again(&self, id: &str, monitor: &mut Monitor) -> Result<Finished> {
         let signals = ForwardedSignals::block()?;
         let lock = Lock::create(self.dirs(), id)?;
-        let mut record = Record::read(self.dirs(), id).context("the container's record cannot be read")?;
+        // It may have been removed since its starter saw it; then the folder of the lock is all that there is.
+        let Some(mut record) = Record::read(self.dirs(), id) else {
+            reclaim(self.dirs(), id, Some(lock))?;
+            return Err(none(id));
+        };
         let before = record.clone();
         // What a killed supervisor left of the last run: its ports would be in the way.
         network::forget(self.dirs(), id)?;
@@ -156,13 +161,14 @@ impl Engine {
     /// [`Refusal`] for a container that is removed when it ends.
     pub fn set_restart_policy(&self, reference: &str, policy: RestartPolicy) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
-        let mut record = Record::read(self.dirs(), &id).context("the container's record cannot be read")?;
+        let _turn = Turn::take(self.dirs(), &id, reference)?;
+        let mut record = Record::find(self.dirs(), &id, reference)?;
         if record.auto_remove {
             let refusal = Refusal::new("a container that is removed when it ends (`--rm`) is not restarted");
             return if policy == RestartPolicy::No { Ok(()) } else { Err(refusal.code(1).into()) };
         }
         record.upkeep.restart = policy;
-        record.write(self.dirs())?;
+        record.rewrite(self.dirs(), reference)?;
         note(self.dirs(), &record, "update", &[]);
         Ok(())
     }
@@ -291,19 +297,24 @@ impl Engine {
     /// Waits until the container has ended: its exit code. One that has ended already is no reason to wait.
     ///
     /// # Errors
-    /// When its record is gone.
+    /// When it has been removed before anybody could ask how it ended.
     pub fn wait(&self, reference: &str) -> Result<u8> {
         let id = find_id(self.dirs(), reference)?;
         // One that was never started does not run, which is all that docker waits for.
         if matches!(Container::read(self.dirs(), &id).map(|container| container.status), Some(Status::Created)) {
             return Ok(0);
         }
-        let live = LastWord::open(self.dirs(), &id);
+        // A `--rm` container's record is gone by then; what its supervisor said last is still in the open file.
+        let live = LastWord::ask_for(self.dirs(), &id);
         Lock::wait(self.dirs(), &id)?;
-        let ended = Record::read(self.dirs(), &id).and_then(|record| record.exit);
-        // A `--rm` container's record is gone by now; what its supervisor said last is still in the open file.
-        let ended = ended.or_else(|| live.and_then(LastWord::exit));
-        Ok(ended.map_or(255, |exit| exit.code))
+        let record = Record::read(self.dirs(), &id);
+        let was_there = record.is_some();
+        match record.and_then(|record| record.exit).or_else(|| live.and_then(LastWord::exit)) {
+            Some(exit) => Ok(exit.code),
+            // Its supervisor was killed.
+            None if was_there => Ok(255),
+            None => Err(none(reference)),
+        }
     }
 
     /// Gives a container another name.
@@ -313,15 +324,18 @@ impl Engine {
     pub fn rename(&self, reference: &str, name: &str) -> Result<()> {
         names::check(name)?;
         let id = find_id(self.dirs(), reference)?;
-        let mut record = Record::read(self.dirs(), &id).context("the container's record cannot be read")?;
+        let _turn = Turn::take(self.dirs(), &id, reference)?;
+        let mut record = Record::find(self.dirs(), &id, reference)?;
         if record.auto_remove {
             return Err(Refusal::new("a container that is removed when it ends keeps its name").code(1).into());
         }
         let names = self.dirs().names();
         symlink(&id, names.join(name)).with_context(|| format!("the name `{name}` is taken"))?;
         let old = std::mem::replace(&mut record.name, name.to_owned());
-        record.write(self.dirs())?;
-        fs::remove_file(names.join(&old)).context("give up the old name")?;
+        // Removed meanwhile: nobody else knows of the new name.
+        record.rewrite(self.dirs(), reference).inspect_err(|_| drop(fs::remove_file(names.join(name))))?;
+        fs::remove_file(names.join(&old)).or_else(gone).context("give up the old name")?;
+        network::rename(self.dirs(), &id, &old, name)?;
         Notes::default().and(&record, "rename", &[("oldName", format!("/{old}"))]).write(self.dirs());
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::dirs::Dirs;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 /// Removes what stays and what lives of the container `id`, whose lock the caller holds if there is one.
 ///
@@ -31,8 +32,8 @@ pub fn reclaim(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result<()> {
     // Links, addresses, published ports; where nobody ever had a network there is nothing to ask.
     note("its networks".to_owned(), crate::network::forget(dirs, id).map_err(io::Error::other));
     let stays = dirs.container(id);
-    note(format!("`{}`", stays.display()), fs::remove_dir_all(&stays));
-    note(format!("`{}`", lives.display()), fs::remove_dir_all(&lives));
+    note(format!("`{}`", stays.display()), remove_folder(&stays));
+    note(format!("`{}`", lives.display()), remove_folder(&lives));
     drop(lock);
     if !failures.is_empty() {
         bail!("remove the container {id}: {}", failures.join("; "));
@@ -56,9 +57,19 @@ pub fn reclaim_with_volumes(dirs: &Dirs, id: &str, lock: Option<Lock>) -> Result
 pub fn put_to_rest(dirs: &Dirs, id: &str, lock: Lock) -> Result<()> {
     let lives = dirs.live(id);
     cgroup::remove(&lives, id)?;
-    let removed = fs::remove_dir_all(&lives).or_else(gone);
+    let removed = remove_folder(&lives).or_else(gone);
     drop(lock);
     removed.with_context(|| format!("remove `{}`", lives.display()))
+}
+
+/// Removes a folder of a container, though somebody may just be leaving word in it (`stop`, `wait`, `update`).
+fn remove_folder(path: &Path) -> io::Result<()> {
+    loop {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
+        }
+    }
 }
 
 /// Already gone is as good as removed.

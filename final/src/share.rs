@@ -1,7 +1,7 @@
 //! What a container that runs may use: pause, update, statistics.
 
 use crate::cgroup;
-use crate::container::{Container, Record, State, Status, set_paused};
+use crate::container::{Container, Record, State, Status, Turn, find_id, set_paused};
 use crate::engine::Engine;
 use crate::events::note;
 use crate::lifecycle::not_up;
@@ -58,7 +58,9 @@ impl Engine {
     /// # Errors
     /// A limit that cannot be had: nothing is written down then.
     pub fn update(&self, reference: &str, limits: &Limits) -> Result<()> {
-        let Container { mut record, status, .. } = Container::find(self.dirs(), reference)?;
+        let id = find_id(self.dirs(), reference)?;
+        let _turn = Turn::take(self.dirs(), &id, reference)?;
+        let Container { mut record, status, .. } = Container::find(self.dirs(), &id)?;
         let resources = changed(&record.spec, limits)?;
         if matches!(status, Status::Running(_)) {
             self.share(reference, &record.spec)?.update(limits)?;
@@ -68,7 +70,7 @@ impl Engine {
         if record.auto_remove {
             record.write_last_word(self.dirs())?
         } else {
-            record.write(self.dirs())?
+            record.rewrite(self.dirs(), reference)?
         }
         note(self.dirs(), &record, "update", &[]);
         Ok(())

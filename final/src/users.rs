@@ -6,7 +6,7 @@
 
 use crate::container::{Record, ids};
 use crate::dirs::Dirs;
-use crate::network::{Mode, Networking, Other};
+use crate::network::{Mode, Networking};
 use crate::report::Refusal;
 use crate::rootless::Privilege;
 use crate::spec::Security;
@@ -120,9 +120,9 @@ pub(crate) fn check(privilege: Privilege, security: &Security, networking: &Netw
     }
     let others = [
         ("network", matches!(networking.mode, Mode::Host | Mode::Container(_))),
-        ("UTS", networking.uts != Other::Own),
-        ("PID", networking.pid != Other::Own),
-        ("IPC", networking.ipc != Other::Own),
+        ("UTS", !networking.uts.is_own()),
+        ("PID", !networking.pid.is_own()),
+        ("IPC", !networking.ipc.is_own()),
     ];
     match others.iter().find(|(_, shared)| *shared) {
         None => Ok(()),

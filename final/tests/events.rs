@@ -7,7 +7,7 @@ mod common;
 use common::{Engine, error};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use testkit::{BUSYBOX, Host};
+use testkit::{BUSYBOX, Host, Need};
 
 testkit::suite! {
     a_life_is_told_in_order: [BUSYBOX],
@@ -16,6 +16,9 @@ testkit::suite! {
     filters_choose: [BUSYBOX],
     images_are_told_of: [BUSYBOX],
     the_file_is_bounded: [BUSYBOX],
+    networks_and_volumes_are_told_of_in_dockers_order: [Need::Root, BUSYBOX],
+    what_is_done_to_a_container_is_told: [BUSYBOX],
+    a_container_that_ran_out_of_memory_is_told_of: [Need::Root, BUSYBOX],
 }
 
 fn actions(engine: &Engine<'_>, options: &[&str]) -> Vec<String> {
@@ -87,5 +90,105 @@ fn the_file_is_bounded(host: &Host) {
 fn images_are_told_of(host: &Host) {
     let engine = Engine::with_box(host);
     engine.tara(&["rmi", "box"]).ok();
-    assert_eq!(actions(&engine, &["-f", "type=image"]), ["import", "delete"]);
+    engine.tara(&["import", host.path("box").to_str().unwrap(), "box"]).ok();
+    engine.tara(&["tag", "box", "crate"]).ok();
+    engine.tara(&["save", "-o", host.path("box.tar").to_str().unwrap(), "crate"]).ok();
+    engine.tara(&["rmi", "crate"]).ok();
+    engine.tara(&["image", "prune", "-af"]).ok();
+    let expected = ["import", "untag", "delete", "import", "tag", "save", "untag", "untag", "delete", "prune"];
+    assert_eq!(actions(&engine, &["-f", "type=image"]), expected);
+}
+
+/// Type and action of all that has happened.
+fn told(engine: &Engine<'_>) -> Vec<String> {
+    let text = engine.tara(&["events", "--since", "1h", "--until", "0s", "--format", "{{.Type}} {{.Action}}"]).ok();
+    text.lines().map(|line| line.split(':').next().unwrap().to_owned()).filter(|line| line != "image import").collect()
+}
+
+/// The order is that of `docker events`.
+fn networks_and_volumes_are_told_of_in_dockers_order(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["network", "create", "shop"]).ok();
+    engine.tara(&["run", "--rm", "--network", "shop", "-v", "data:/data", "box", "true"]).ok();
+    engine.tara(&["create", "--name", "web", "box", "true"]).ok();
+    engine.tara(&["network", "connect", "shop", "web"]).ok();
+    engine.tara(&["network", "disconnect", "shop", "web"]).ok();
+    engine.tara(&["rm", "web"]).ok();
+    engine.tara(&["volume", "rm", "data"]).ok();
+    engine.tara(&["network", "rm", "shop"]).ok();
+    engine.tara(&["volume", "prune", "-f"]).ok();
+    engine.tara(&["network", "prune", "-f"]).ok();
+    engine.tara(&["container", "prune", "-f"]).ok();
+    let expected = [
+        "network create",
+        "volume create",
+        "container create",
+        "network connect",
+        "volume mount",
+        "container start",
+        "container die",
+        "network disconnect",
+        "volume unmount",
+        "container destroy",
+        "container create",
+        "network connect",
+        "network disconnect",
+        "container destroy",
+        "volume destroy",
+        "network destroy",
+        "volume prune",
+        "network prune",
+        "container prune",
+    ];
+    assert_eq!(told(&engine), expected);
+    let mounted = ["events", "--since", "1h", "--until", "0s", "-f", "volume=data", "-f", "event=mount"];
+    let line = engine.tara(&mounted).ok();
+    assert!(line.contains(" volume mount data (") && line.contains("destination=/data, driver=local"), "{line}");
+    assert!(line.contains("read/write=true"), "{line}");
+    let line =
+        engine.tara(&["events", "--since", "1h", "--until", "0s", "-f", "network=shop", "-f", "event=connect"]).ok();
+    assert!(line.lines().count() == 2 && line.contains("name=shop, type=bridge"), "{line}");
+}
+
+fn what_is_done_to_a_container_is_told(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["run", "-d", "--network", "none", "--name", "web", "box", "sleep", "1000"]).ok();
+    engine.tara(&["cp", "web:/bin/busybox", host.path("out").to_str().unwrap()]).ok();
+    engine.tara(&["cp", host.path("out").to_str().unwrap(), "web:/in"]).ok();
+    engine.tara(&["export", "-o", host.path("out.tar").to_str().unwrap(), "web"]).ok();
+    engine.tara(&["top", "web"]).ok();
+    engine.tara(&["update", "--restart", "no", "web"]).ok();
+    engine.tara(&["commit", "web", "copy"]).ok();
+    engine.tara(&["exec", "-d", "web", "true"]).ok();
+    engine.tara(&["restart", "-t", "0", "web"]).ok();
+    let all = actions(&engine, &["--filter", "type=container"]);
+    let names: Vec<&str> = all.iter().map(|action| action.split(':').next().unwrap()).collect();
+    let expected = [
+        "create",
+        "start",
+        "archive-path",
+        "extract-to-dir",
+        "export",
+        "top",
+        "update",
+        "commit",
+        "exec_create",
+        "exec_start",
+        "kill",
+        "die",
+        "stop",
+        "start",
+        "restart",
+    ];
+    // docker's commit stops the container meanwhile, and says so.
+    let names: Vec<&str> = names.into_iter().filter(|name| !["pause", "unpause"].contains(name)).collect();
+    assert_eq!(names, expected);
+    engine.tara(&["rm", "-f", "web"]).ok();
+}
+
+fn a_container_that_ran_out_of_memory_is_told_of(host: &Host) {
+    let engine = Engine::with_box(host);
+    let limit = ["--name", "eater", "--network", "none", "-m", "16m", "--memory-swap", "16m"];
+    assert_eq!(engine.run(&limit, &["tail", "/dev/zero"]).code, 137);
+    assert_eq!(actions(&engine, &["-f", "container=eater"]), ["create", "start", "oom", "die", "destroy"]);
 }

@@ -13,6 +13,7 @@ testkit::suite! {
     failures_in_the_start_period_do_not_count: [BUSYBOX],
     a_health_check_needs_a_command: [BUSYBOX],
     checks_leave_nothing_behind: [BUSYBOX],
+    the_images_check_is_run: [BUSYBOX],
 }
 
 fn health(engine: &Engine<'_>) -> serde_json::Value {
@@ -86,5 +87,52 @@ fn checks_leave_nothing_behind(host: &Host) {
     until("a check runs", || engine.tara(&["exec", "web", "test", "-e", "/looked"]).code.eq(&0).then_some(()));
     engine.tara(&["stop", "-t", "0", "web"]).ok();
     engine.tara(&["rm", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// `HEALTHCHECK` of a Dockerfile.
+fn the_images_check_is_run(host: &Host) {
+    let engine = Engine::with_box(host);
+    let context = host.folder("context");
+    let lines = "FROM box\nHEALTHCHECK --interval=50ms --timeout=5s --retries=2 CMD test ! -e /ill\n";
+    std::fs::write(context.join("Dockerfile"), lines).unwrap();
+    engine.tara(&["build", "-t", "checked", context.to_str().unwrap()]).ok();
+    engine.tara(&["create", "--name", "web", "checked", "sleep", "1000"]).ok();
+    assert_eq!(health(&engine)["Status"], "starting");
+    engine.tara(&["start", "web"]).ok();
+    wait_for(&engine, "healthy");
+    let check = engine.tara(&["inspect", "-f", "{{json .Config.Healthcheck}}", "web"]).ok();
+    let check: serde_json::Value = serde_json::from_str(&check).unwrap();
+    assert_eq!(
+        (&check["Test"][1], &check["Interval"], &check["Retries"]),
+        (&"test ! -e /ill".into(), &50_000_000.into(), &2.into())
+    );
+    engine.tara(&["exec", "web", "touch", "/ill"]).ok();
+    wait_for(&engine, "unhealthy");
+    engine.tara(&["rm", "-f", "web"]).ok();
+    // The command line goes before the image; and can leave its check out.
+    engine
+        .tara(&[
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "--health-cmd",
+            "true",
+            "--health-interval",
+            "50ms",
+            "checked",
+            "sleep",
+            "1000",
+        ])
+        .ok();
+    assert_eq!(engine.tara(&["inspect", "-f", "{{.Config.Healthcheck.Test}}", "web"]).ok(), "[CMD-SHELL true]\n");
+    wait_for(&engine, "healthy");
+    engine.tara(&["stop", "-t", "0", "web"]).ok();
+    assert_eq!(engine.tara(&["inspect", "-f", "{{.State.Health.Status}}", "web"]).ok(), "unhealthy\n");
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.tara(&["run", "-d", "--name", "web", "--no-healthcheck", "checked", "sleep", "1000"]).ok();
+    assert_eq!(health(&engine), serde_json::Value::Null);
+    engine.tara(&["rm", "-f", "web"]).ok();
     engine.assert_clean();
 }

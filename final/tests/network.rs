@@ -38,11 +38,17 @@ testkit::suite! {
     after_a_reboot_networks_come_back: [Need::Root, IP, BUSYBOX],
     the_network_of_another_container: [Need::Root, BUSYBOX],
     namespaces_of_the_host: [Need::Root, BUSYBOX],
+    shared_memory_of_another_container: [Need::Root, BUSYBOX],
+    a_renamed_container_is_found_by_its_new_name: [Need::Root, BUSYBOX],
+    a_range_of_addresses: [Need::Root, BUSYBOX],
+    an_ipv6_address_that_was_asked_for: [Need::Root, BUSYBOX],
+    connections_at_once_are_all_made: [Need::Root, BUSYBOX],
     networks_are_made_listed_and_removed: [Need::Root, IP, BUSYBOX],
     what_a_killed_engine_leaves_is_reclaimed: [Need::Root, NFT, BUSYBOX],
     somebody_elses_firewall_is_named: [Need::Root, NFT, BUSYBOX],
     fifty_at_once_with_ports: [Need::Root, NFT, BUSYBOX, MINUTES],
     a_neighbouring_docker_keeps_working: [Need::Root, NFT, IP, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
+    inspect_has_every_field_that_docker_has: [Need::Root, NFT, IP, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
     without_root_there_is_no_network_and_ports_are_refused: [Need::Root, BUSYBOX],
     without_root_pasta_connects: [Need::Root, IP, BUSYBOX, PASTA],
     without_root_slirp4netns_connects: [Need::Root, IP, BUSYBOX, SLIRP],
@@ -429,6 +435,116 @@ fn namespaces_of_the_host(host: &Host) {
     engine.assert_clean();
 }
 
+/// Files in `/dev/shm`, and the queues and segments of the IPC namespace. Who does not share his is left alone.
+fn shared_memory_of_another_container(host: &Host) {
+    let engine = lab(host);
+    start(&engine, "web", &["--ipc", "shareable", "--network", "none"], "echo secret > /dev/shm/one; sleep 100");
+    until("it has written", || inside(&engine, "web", "cat /dev/shm/one"));
+    let script = "cat /dev/shm/one; echo two > /dev/shm/two; readlink /proc/self/ns/ipc; mount | grep -c ' /dev/shm '";
+    let joined = engine.shell(&["--ipc", "container:web", "--network", "none"], script).ok();
+    let namespace = inside(&engine, "web", "readlink /proc/self/ns/ipc").unwrap();
+    assert_eq!(joined, format!("secret\n{namespace}1\n"));
+    assert_eq!(inside(&engine, "web", "cat /dev/shm/two").as_deref(), Some("two\n"));
+    assert_eq!(engine.tara(&["inspect", "-f", "{{.HostConfig.IpcMode}}", "web"]).ok(), "shareable\n");
+    start(&engine, "own", &["--network", "none"], "sleep 100");
+    let refused = engine.run(&["--ipc", "container:own"], &["true"]);
+    assert!(refused.code == 125 && refused.stderr.contains("non-shareable IPC"), "{}", refused.stderr);
+    // A root that has made a link of its /dev/shm leads nobody astray.
+    inside(&engine, "web", "umount /dev/shm; true");
+    let processes = engine.shell(&["--pid", "container:web", "--network", "none"], "cat /proc/1/cmdline").ok();
+    assert!(processes.contains("sleep"), "{processes}");
+    assert_eq!(error(&engine.run(&["--ipc", "container:nosuch"], &["true"])).1, "error: no such container: `nosuch`");
+    engine.tara(&["rm", "-f", "web", "own"]).ok();
+    engine.assert_clean();
+}
+
+fn a_renamed_container_is_found_by_its_new_name(host: &Host) {
+    let engine = lab(host);
+    engine.tara(&["network", "create", "db"]).ok();
+    start(&engine, "web", &["--network", "db", "--network-alias", "www"], "sleep 100");
+    start(&engine, "bb", &["--network", "db"], "sleep 100");
+    assert!(pings(&engine, "bb", "web"));
+    engine.tara(&["rename", "web", "shop"]).ok();
+    assert!(pings(&engine, "bb", "shop") && pings(&engine, "bb", "www"));
+    assert!(inside(&engine, "bb", "nslookup web").is_none_or(|text| !text.contains("172.21")), "no longer");
+    engine.tara(&["rm", "-f", "shop", "bb"]).ok();
+    engine.assert_clean();
+}
+
+fn a_range_of_addresses(host: &Host) {
+    let engine = lab(host);
+    let create = ["network", "create", "--subnet", "10.9.0.0/16", "--ip-range", "10.9.5.0/30"];
+    engine.tara(&[&create[..], &["db"]].concat()).ok();
+    for (name, address) in [("aa", "10.9.5.0"), ("bb", "10.9.5.1"), ("cc", "10.9.5.2"), ("dd", "10.9.5.3")] {
+        start(&engine, name, &["--network", "db"], "sleep 100");
+        let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        assert_eq!(engine.tara(&["inspect", "-f", template, name]).ok(), format!("{address}\n"));
+    }
+    assert!(pings(&engine, "aa", "bb"));
+    let full = engine.run(&["--network", "db"], &["true"]);
+    assert!(full.code == 125 && full.stderr.contains("has no free address"), "{}", full.stderr);
+    engine.run(&["--network", "db", "--ip", "10.9.7.7"], &["true"]).ok();
+    assert_eq!(
+        engine.tara(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).IPRange}}", "db"]).ok(),
+        "10.9.5.0/30\n"
+    );
+    let outside = engine.tara(&["network", "create", "--subnet", "10.10.0.0/24", "--ip-range", "10.10.1.0/24", "no"]);
+    assert_eq!(error(&outside), (1, "error: the range 10.10.1.0/24 is not in the subnet 10.10.0.0/24"));
+    assert_eq!(engine.tara(&["network", "create", "--ip-range", "10.10.1.0/24", "no"]).code, 1);
+    engine.tara(&["rm", "-f", "aa", "bb", "cc", "dd"]).ok();
+    engine.assert_clean();
+}
+
+fn an_ipv6_address_that_was_asked_for(host: &Host) {
+    let engine = lab(host);
+    let create = ["network", "create", "--ipv6", "--subnet", "fd00:7::/64", "--subnet", "10.9.0.0/24", "six"];
+    engine.tara(&create).ok();
+    let asked = ["--network", "six", "--ip6", "fd00:7::10.9.0.77"];
+    let shown = engine.shell(&asked, "ip -o addr show eth0").ok();
+    assert!(shown.contains("fd00:7::a09:4d/64") && shown.contains("10.9.0.77/24"), "{shown}");
+    let refused = |options: &[&str]| error(&engine.run(options, &["true"])).1.to_owned();
+    let first = |options: &[&str]| {
+        let output = engine.run(options, &["true"]);
+        assert_eq!(output.code, 125);
+        output.stderr
+    };
+    assert!(
+        first(&["--network", "six", "--ip6", "fd00:8::10.9.0.77"]).contains("not an address that a container may have")
+    );
+    assert!(
+        first(&["--network", "six", "--ip", "10.9.0.5", "--ip6", "fd00:7::10.9.0.77"])
+            .contains("goes with `--ip 10.9.0.77`")
+    );
+    assert!(first(&["--ip6", "fd00:7::10.9.0.77"]).contains("has no IPv6"));
+    assert!(refused(&["--link-local-ip", "169.254.7.7"]).contains("under the addresses of its network alone"));
+    engine.assert_clean();
+}
+
+/// Each gets a link of its own, and none is forgotten at the next start.
+fn connections_at_once_are_all_made(host: &Host) {
+    let engine = lab(host);
+    let names: Vec<String> = (0..6).map(|number| format!("net{number}")).collect();
+    names.iter().for_each(|name| drop(engine.tara(&["network", "create", name]).ok()));
+    start(&engine, "web", &[], "sleep 100");
+    let begin = |name: &String| engine.command(&["network", "connect", name, "web"]).spawn().unwrap();
+    let all: Vec<Child> = names.iter().map(begin).collect();
+    for mut child in all {
+        assert!(child.wait().unwrap().success());
+    }
+    let links = |text: &str| text.lines().filter(|line| line.contains(": eth")).count();
+    assert_eq!(links(&inside(&engine, "web", "ip -o link").unwrap()), 7);
+    engine.tara(&["restart", "-t", "0", "web"]).ok();
+    assert_eq!(links(&inside(&engine, "web", "ip -o link").unwrap()), 7, "after a restart");
+    let begin = |name: &String| engine.command(&["network", "disconnect", name, "web"]).spawn().unwrap();
+    let all: Vec<Child> = names.iter().map(begin).collect();
+    for mut child in all {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(links(&inside(&engine, "web", "ip -o link").unwrap()), 1);
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.assert_clean();
+}
+
 fn networks_are_made_listed_and_removed(host: &Host) {
     let engine = lab(host);
     sh(host, "ip link add dummy0 type bridge && ip addr add 10.8.0.1/16 dev dummy0 && ip link set dummy0 up");
@@ -595,6 +711,55 @@ fn a_neighbouring_docker_keeps_working(host: &Host) {
     assert!(sh(host, "ip -br link").contains("docker0"), "its bridge is there");
     assert_eq!(get("127.0.0.1:7070").as_deref(), Some("theirs"), "its container too");
     docker.run("docker rm -f theirs").unwrap();
+    docker.stop();
+    // What dockerd leaves behind is dockerd's.
+    sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");
+}
+
+/// The paths of all fields; a list counts as its first entry, and what users name themselves is left out.
+fn fields(value: &Value, path: &str, all: &mut std::collections::BTreeSet<String>) {
+    const NAMED_BY_USERS: [&str; 8] =
+        ["Labels", "Ports", "PortBindings", "ExposedPorts", "Volumes", "Options", "Config.Volumes", "LogConfig.Config"];
+    all.insert(path.to_owned());
+    match value {
+        Value::Object(_) if NAMED_BY_USERS.iter().any(|end| path.ends_with(end)) => {}
+        Value::Object(map) => {
+            map.iter().for_each(|(name, value)| fields(value, &format!("{path}.{name}"), all));
+        }
+        Value::Array(list) => list.iter().take(1).for_each(|value| fields(value, &format!("{path}[]"), all)),
+        _ => {}
+    }
+}
+
+fn inspect_has_every_field_that_docker_has(host: &Host) {
+    let engine = lab(host);
+    let docker = Docker::start(host);
+    let pack = format!("tar -C {} -c . > {}", host.path("box").display(), host.path("box.tar").display());
+    sh(host, &pack);
+    docker.run(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
+    let run = "-d --name web -v data:/data -p 7070:80 --health-cmd true --health-interval 100ms box sleep 1000";
+    docker.run(&format!("docker run {run}")).unwrap();
+    let words: Vec<&str> = ["run"].into_iter().chain(run.replace("7070", "7071").leak().split(' ')).collect();
+    engine.tara(&words).ok();
+    for (what, object) in [("container", "web"), ("network", "bridge"), ("volume", "data")] {
+        let parse = |text: &str| {
+            let mut all = std::collections::BTreeSet::new();
+            fields(&serde_json::from_str::<Value>(text).unwrap()[0], "", &mut all);
+            // By the id of a container.
+            all.into_iter()
+                .map(|path| path.split(".Containers.").next().unwrap().to_owned())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let healthy = |text: String| (what != "container" || text.contains("\"healthy\"")).then_some(text);
+        let theirs = until("docker's", || healthy(docker.run(&format!("docker {what} inspect {object}")).unwrap()));
+        let ours = until("ours", || healthy(engine.tara(&[what, "inspect", object]).ok()));
+        let (theirs, ours) = (parse(&theirs), parse(&ours));
+        let missing: Vec<&String> = theirs.difference(&ours).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "{what}");
+    }
+    engine.tara(&["rm", "-fv", "web"]).ok();
+    engine.tara(&["volume", "rm", "data"]).ok();
+    docker.run("docker rm -fv web").unwrap();
     docker.stop();
     // What dockerd leaves behind is dockerd's.
     sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");

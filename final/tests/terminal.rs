@@ -34,6 +34,8 @@ testkit::suite! {
     a_person_detaches_and_comes_back: [BUSYBOX, TMUX, MINUTES],
     keys_detach_from_a_pty: [BUSYBOX],
     a_killed_run_leaves_the_container: [BUSYBOX],
+    keys_leave_a_program_that_was_added: [BUSYBOX],
+    an_added_program_ends_with_its_terminal: [BUSYBOX],
 }
 
 /// A terminal with `tara` at it, and somebody who reads what it shows.
@@ -348,6 +350,52 @@ fn a_killed_run_leaves_the_container(host: &Host) {
     screen.tara.kill().unwrap();
     screen.tara.wait().unwrap();
     assert!(engine.tara(&["ps"]).ok().contains("   Up "));
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// How many programs run in the container `web`, its first one and who asks left out.
+fn added(engine: &Engine<'_>) -> usize {
+    engine.tara(&["top", "web", "-o", "comm"]).ok().lines().filter(|line| line.trim() == "cat").count()
+}
+
+fn keys_leave_a_program_that_was_added(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["run", "-d", "--name", "web", "box", "sleep", "1000"]).ok();
+    let script = "echo ready; cat > /typed; echo over >> /typed; yes | head -c 1000000; echo out >> /typed";
+    for (keys, bytes) in [(&[][..], &b"\x10\x11"[..]), (&["--detach-keys", "a,ctrl-b"], b"a\x02")] {
+        let exec = [&["exec", "-it"], keys, &["web", "sh", "-c", script]].concat();
+        let mut screen = Screen::open(engine.command(&exec));
+        screen.wait_for("ready");
+        screen.type_in(b"hello\r");
+        screen.wait_for("hello");
+        screen.type_in(bytes);
+        assert_eq!(screen.exit_code(), 0, "{}", screen.text());
+        assert!(screen.text().contains("detached; the program runs on") && !is_raw(&screen.mode()));
+        assert_eq!(added(&engine), 1, "it runs on");
+        // It was not hung up on, and what it writes is taken from it though nobody reads.
+        engine.tara(&["exec", "web", "killall", "cat"]).ok();
+        until("it has gone on to its end", || {
+            let typed = engine.tara(&["exec", "web", "cat", "/typed"]).ok();
+            (typed == "hello\nover\nout\n").then_some(())
+        });
+    }
+    let refused = engine.tara(&["exec", "--detach-keys", "ctrl-P", "web", "true"]);
+    assert_eq!(error(&refused), (125, "error: `ctrl-P` is no sequence of keys"));
+    engine.tara(&["rm", "-f", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// Nobody has detached: to kill `tara` hangs up.
+fn an_added_program_ends_with_its_terminal(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["run", "-d", "--name", "web", "box", "sleep", "1000"]).ok();
+    let mut screen = Screen::open(engine.command(&["exec", "-it", "web", "sh", "-c", "echo ready; cat"]));
+    screen.wait_for("ready");
+    assert_eq!(added(&engine), 1);
+    screen.tara.kill().unwrap();
+    screen.tara.wait().unwrap();
+    until("it ends", || (added(&engine) == 0).then_some(()));
     engine.tara(&["rm", "-f", "web"]).ok();
     engine.assert_clean();
 }

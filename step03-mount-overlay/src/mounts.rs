@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, stat};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::mount::{FsContext, Propagation, attr, map_owners, set_attributes};
@@ -48,6 +48,8 @@ pub struct Surroundings<'a> {
     pub root: Option<&'a Path>,
     /// The mounts with a map of owners.
     pub mapped: Vec<MappedMount>,
+    /// A mount that somebody has made already, for this destination in place of a new one.
+    pub made: Option<(&'a Path, BorrowedFd<'a>)>,
 }
 
 /// A device file that one container has besides those of all. Source: OCI runtime specification, config-linux.md, "Devices".
@@ -208,8 +210,10 @@ impl Step {
         let file = bind && !options.remount && !is_directory(&mount.source)?;
         // A /proc or /sys that is a link would be mounted over what it points to: refused, as runc does.
         let follow = !matches!(mount.fs_type.as_str(), "proc" | "sysfs");
-        let action = match terminal {
-            Some(terminal) if mount.fs_type == "devpts" => Action::Made(duplicate(terminal.file_system.as_fd())?),
+        let made = surroundings.made.filter(|(destination, _)| mount.destination == *destination);
+        let action = match (terminal, made) {
+            (_, Some((_, made))) => Action::Made(duplicate(made)?),
+            (Some(terminal), _) if mount.fs_type == "devpts" => Action::Made(duplicate(terminal.file_system.as_fd())?),
             _ if options.remount => {
                 let Attributes { set, clear } = options.own;
                 Action::Attributes { set, clear }

@@ -28,6 +28,8 @@ pub enum Error {
     NoFreeSubnet,
     #[error("the gateway {gateway} is not in the subnet {subnet}")]
     Gateway { gateway: IpAddr, subnet: String },
+    #[error("the range {range} is not in the subnet {subnet}")]
+    Range { range: Subnet, subnet: Subnet },
     #[error("the network `{network}` ({subnet}) has no free address")]
     NoFreeAddress { network: String, subnet: Subnet },
     #[error("the address {address} is not one that a container may have in {subnet}")]

@@ -94,11 +94,10 @@ impl Leases {
         loop {
             let taken: BTreeSet<Ipv4Addr> = self.all_addresses()?.collect();
             let is_free = |address: &Ipv4Addr| *address != network.gateway && !taken.contains(address);
-            let address = network
-                .subnet
-                .hosts()
-                .find(is_free)
-                .ok_or_else(|| Error::NoFreeAddress { network: network.name.clone(), subnet: network.subnet })?;
+            let address = network.hosts().find(is_free).ok_or_else(|| Error::NoFreeAddress {
+                network: network.name.clone(),
+                subnet: network.range.unwrap_or(network.subnet),
+            })?;
             // Somebody else may have been faster since we looked.
             if self.try_address(id, address)? {
                 return Ok(address);
@@ -148,6 +147,16 @@ impl Leases {
         // The address last: until then nobody else gets it, and a second try finds what to do.
         remove(&file)?;
         addresses.iter().try_for_each(|address| remove(&self.addresses.join(address.to_string())))
+    }
+
+    /// The container is called otherwise from now on.
+    ///
+    /// # Errors
+    /// write(2).
+    pub fn rename(&self, id: &str, old: &str, new: &str) -> Result<(), Error> {
+        let Some(mut lease) = self.of(id) else { return Ok(()) };
+        lease.names.iter_mut().filter(|name| *name == old).for_each(|name| new.clone_into(name));
+        self.write(&lease)
     }
 
     /// The container's lease, if it has one.

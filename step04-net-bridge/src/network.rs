@@ -20,6 +20,8 @@ pub struct Settings {
     pub subnet: Option<Subnet>,
     /// The host's address in it; the first when nobody says.
     pub gateway: Option<Ipv4Addr>,
+    /// The part of it whose addresses are given to those who ask for none in particular; all of it when nobody says.
+    pub range: Option<Subnet>,
     /// Its IPv6 addresses; without it there is no IPv6.
     pub subnet6: Option<Subnet6>,
     /// Whether it has no way out.
@@ -37,6 +39,8 @@ pub struct Network {
     pub subnet: Subnet,
     /// The host's address in it.
     pub gateway: Ipv4Addr,
+    /// The part of it whose addresses are given to those who ask for none in particular.
+    pub range: Option<Subnet>,
     /// Its IPv6 addresses.
     pub subnet6: Option<Subnet6>,
     /// Whether it has no way out.
@@ -60,11 +64,17 @@ impl Settings {
         if !subnet.contains(gateway) || gateway == subnet.base() || gateway == subnet.broadcast() {
             return Err(Error::Gateway { gateway: gateway.into(), subnet: subnet.to_string() });
         }
+        if let Some(range) =
+            self.range.filter(|range| !subnet.contains(range.base()) || !subnet.contains(range.broadcast()))
+        {
+            return Err(Error::Range { range, subnet });
+        }
         Ok(Network {
             name: self.name.clone(),
             bridge: bridge_name(&self.name),
             subnet,
             gateway,
+            range: self.range,
             subnet6: self.subnet6,
             internal: self.internal,
         })
@@ -72,6 +82,15 @@ impl Settings {
 }
 
 impl Network {
+    /// The addresses for containers that ask for none in particular.
+    pub fn hosts(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        let (subnet, range) = (self.subnet, self.range.unwrap_or(self.subnet));
+        // The ends of a part are addresses like others, the ends of the whole are not.
+        let all = range.base().to_bits()..=range.broadcast().to_bits();
+        let is_host = move |address: &Ipv4Addr| ![subnet.base(), subnet.broadcast()].contains(address);
+        all.map(Ipv4Addr::from_bits).filter(is_host)
+    }
+
     /// The host's IPv6 address in it.
     #[must_use]
     pub fn gateway6(&self) -> Option<Ipv6Addr> {
@@ -86,6 +105,7 @@ impl Network {
             bridge: bridge_name(name),
             subnet: value("subnet")?.parse().ok()?,
             gateway: value("gateway")?.parse().ok()?,
+            range: value("range").map(str::parse).transpose().ok()?,
             subnet6: value("subnet6").map(str::parse).transpose().ok()?,
             internal: value("internal")? == "true",
         })
@@ -95,6 +115,7 @@ impl Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "subnet {}\ngateway {}\ninternal {}", self.subnet, self.gateway, self.internal)?;
+        self.range.map_or(Ok(()), |range| writeln!(f, "range {range}"))?;
         self.subnet6.map_or(Ok(()), |subnet| writeln!(f, "subnet6 {subnet}"))
     }
 }
@@ -123,13 +144,30 @@ mod tests {
 
     #[test]
     fn a_network_is_read_as_it_was_written() {
-        let settings =
-            Settings { name: "db".into(), subnet6: Some("fd00::/64".parse().unwrap()), ..Settings::default() };
+        let settings = Settings {
+            name: "db".into(),
+            subnet6: Some("fd00::/64".parse().unwrap()),
+            range: Some("172.21.8.0/30".parse().unwrap()),
+            ..Settings::default()
+        };
         let network = settings.on("172.21.0.0/16".parse().unwrap()).unwrap();
         assert_eq!(network.gateway.to_string(), "172.21.0.1");
         assert_eq!(network.gateway6().unwrap().to_string(), "fd00::ac15:1");
         assert_eq!(Network::parse("db", &network.to_string()), Some(network));
         assert_eq!(Network::parse("db", "subnet x"), None);
+    }
+
+    #[test]
+    fn a_part_of_the_subnet_has_all_its_addresses() {
+        let on = |range: &str| {
+            let settings = Settings { range: range.parse().ok(), ..Settings::default_network() };
+            settings.on("172.21.0.0/24".parse().unwrap())
+        };
+        let hosts = |range: &str| on(range).unwrap().hosts().map(|host| host.octets()[3]).collect::<Vec<_>>();
+        assert_eq!(hosts("172.21.0.8/30"), [8, 9, 10, 11]);
+        assert_eq!(hosts("172.21.0.252/30"), [252, 253, 254]);
+        assert!(matches!(on("172.21.1.0/30"), Err(Error::Range { .. })));
+        assert!(matches!(on("172.21.0.0/16"), Err(Error::Range { .. })));
     }
 
     #[test]

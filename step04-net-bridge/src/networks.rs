@@ -101,6 +101,14 @@ impl Networks {
         Bridge::find(&network)
     }
 
+    /// The container is called otherwise from now on: others find it by its new name.
+    ///
+    /// # Errors
+    /// write(2).
+    pub fn rename(&self, id: &str, old: &str, new: &str) -> Result<(), Error> {
+        self.of_container(id)?.iter().try_for_each(|network| self.leases(&network.name)?.rename(id, old, new))
+    }
+
     /// Takes the container out of a network: its published ports, its address. Its link goes with its namespace.
     ///
     /// # Errors

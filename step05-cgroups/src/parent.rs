@@ -103,8 +103,10 @@ pub(crate) fn base(tree: &Tree) -> Option<PathBuf> {
     }
     // systemd gives an ordinary user the subtree user@1000.service. To start a process in it, the kernel wants write access to
     // the cgroup that is above both its old and its new place (cgroup-v2.rst, "Delegation Containment"): so ours has to be in it.
-    let own = tree.mount_point.join(tree.own.as_ref().filter(|_| tree.version == Version::V2)?);
-    let delegated = |path: &&Path| ours(path) && ours(&path.join("cgroup.procs"));
+    // In v1 somebody has to have given the user a directory of each tree (`chown`), and it is `tasks` that the child writes to.
+    let own = tree.mount_point.join(tree.own.as_ref()?);
+    let members = if tree.version == Version::V2 { "cgroup.procs" } else { "tasks" };
+    let delegated = |path: &&Path| ours(path) && ours(&path.join(members));
     let upwards = own.ancestors().take_while(|path| path.starts_with(&tree.mount_point));
     upwards.take_while(delegated).last().map(Path::to_owned)
 }

@@ -7,19 +7,26 @@ use std::time::{Duration, Instant};
 /// The variable that carries the parent's name from the runner to the test.
 pub(crate) const PARENT: &str = "TESTKIT_CGROUP";
 
-/// A name that no other test of this machine has: the processes of tests count from 1 each.
+/// A name that no other test of this machine has: the processes of tests count from 1 each, and so does each PID namespace.
 pub(crate) fn new_parent() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("tara-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("{}{}-{}", prefix(), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the names of this PID namespace begin with: whether a runner of another one lives cannot be seen from here.
+fn prefix() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
+    format!("tara-test-{namespace:x}-")
 }
 
 /// Removes the cgroups of runners that were killed before they could.
 pub fn sweep_stale() -> Vec<PathBuf> {
-    let mut removed = Vec::new();
+    let (mut removed, prefix) = (Vec::new(), prefix());
     for entry in mount_points().iter().flat_map(fs::read_dir).flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name.strip_prefix("tara-test-").and_then(|rest| rest.split('-').next());
+        let pid = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             sweep(&name);
             removed.push(entry.path());

@@ -1,6 +1,7 @@
 //! `tara exec`.
 
 use super::options::ProcessOptions;
+use crate::attach::DetachKeys;
 use crate::engine::Engine;
 use crate::exec::ExecRequest;
 use anyhow::Result;
@@ -17,6 +18,9 @@ pub(crate) struct Exec {
     /// Give it all capabilities.
     #[arg(long)]
     privileged: bool,
+    /// The keys that leave the program running, and its terminal.
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    detach_keys: String,
     /// The container's name, id or beginning of its id.
     container: String,
     /// The program and its arguments.
@@ -38,6 +42,7 @@ impl Exec {
             interactive: self.process.interactive && !self.detach,
             terminal: self.process.tty && !self.detach,
             detached: self.detach,
+            keys: DetachKeys::parse(&self.detach_keys)?,
             privileged: self.privileged,
         })
     }

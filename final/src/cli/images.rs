@@ -3,7 +3,7 @@
 use super::print;
 use crate::engine::Engine;
 use crate::filter::Filters;
-use crate::format::{Format, Listing, Row, ago, size};
+use crate::format::{Format, Listing, Row, ago, moment, size};
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
@@ -144,8 +144,7 @@ impl Images {
                 digest,
                 self.id(image),
                 created.map_or_else(|| "N/A".to_owned(), ago),
-                created
-                    .map_or_else(|| "N/A".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()),
+                created.map_or_else(|| "N/A".to_owned(), moment),
                 size(image.size),
                 size(image.size),
                 "N/A".to_owned(),

@@ -5,6 +5,7 @@ use crate::container::Container;
 use crate::document;
 use crate::engine::Engine;
 use crate::format::{Template, listing};
+use crate::network::show;
 use crate::report::{self, Refusal};
 use crate::volumes::Volumes;
 use anyhow::Result;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, to_value};
 use step07_images::Error;
 
-/// Show all about containers, images and volumes, as JSON.
+/// Show all about containers, images, networks and volumes, as JSON.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// Only objects of this kind.
@@ -41,6 +42,7 @@ pub(crate) struct What {
 pub(crate) enum Kind {
     Container,
     Image,
+    Network,
     Volume,
 }
 
@@ -116,6 +118,13 @@ impl What {
                 Ok(image) => return Found::of(&document::image(&image)),
                 Err(Error::NoSuchImage { .. } | Error::Reference { .. }) if kind.is_none() => {}
                 Err(error) => return Err(error.into()),
+            }
+        }
+        if wanted(Kind::Network) {
+            match show::network(engine.dirs(), object) {
+                Ok(network) => return Found::of(&network),
+                Err(error) if kind.is_some() => return Err(error),
+                Err(_) => {}
             }
         }
         match Volumes::new(engine.dirs()).find(object) {

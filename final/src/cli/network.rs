@@ -1,17 +1,19 @@
 //! `tara network`.
 
-use super::{Format, each, print};
+use super::inspect::{Kind, What};
+use super::{each, print};
 use crate::engine::Engine;
-use crate::format::table;
+use crate::format::{self, Format, Listing, Row};
 use crate::network::commands::NewNetwork;
 use crate::network::{Attachment, show};
-use crate::report::{self, Refusal};
+use crate::report::Refusal;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stdin, stdout};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use step04_net_bridge::{Subnet, Subnet6};
 
 /// Make, list and remove networks, and connect containers to them.
@@ -20,7 +22,8 @@ pub(crate) enum Network {
     Create(Create),
     #[command(visible_alias = "list")]
     Ls(Ls),
-    Inspect(Inspect),
+    /// Show all about networks.
+    Inspect(What),
     #[command(visible_alias = "remove")]
     Rm(Rm),
     Connect(Connect),
@@ -40,6 +43,9 @@ pub(crate) struct Create {
     /// The host's address in it.
     #[arg(long, value_name = "ADDRESS")]
     gateway: Option<Ipv4Addr>,
+    /// The part of the subnet from which containers get their addresses.
+    #[arg(long, value_name = "SUBNET")]
+    ip_range: Option<Subnet>,
     /// No way out.
     #[arg(long)]
     internal: bool,
@@ -65,17 +71,9 @@ pub(crate) struct Ls {
     /// Only those that match: name=…, id=…, driver=…, label=…, type=custom|builtin.
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// How to write the list.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
-
-/// Show all about networks, as JSON.
-#[derive(Debug, Args)]
-pub(crate) struct Inspect {
-    /// Names or ids.
-    #[arg(required = true, value_name = "NETWORK")]
-    networks: Vec<String>,
+    /// Table, `table TEMPLATE`, `json`, or a Go template.
+    #[arg(long)]
+    format: Option<String>,
 }
 
 /// Remove networks that nobody is in.
@@ -95,6 +93,9 @@ pub(crate) struct Connect {
     /// The address.
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
+    /// The IPv6 address.
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<Ipv6Addr>,
     /// Another name for others of the network.
     #[arg(long, value_name = "NAME")]
     alias: Vec<String>,
@@ -124,12 +125,26 @@ pub(crate) struct Prune {
     force: bool,
 }
 
+const LISTING: Listing = Listing {
+    fields: &[
+        ("ID", "NETWORK ID"),
+        ("Name", "NAME"),
+        ("Driver", "DRIVER"),
+        ("Scope", "SCOPE"),
+        ("IPv6", "IPV6"),
+        ("Internal", "INTERNAL"),
+        ("Labels", "LABELS"),
+        ("CreatedAt", "CREATED AT"),
+    ],
+    table: &["ID", "Name", "Driver", "Scope"],
+};
+
 impl Network {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         match self {
             Self::Create(create) => create.run(engine),
             Self::Ls(ls) => ls.run(engine),
-            Self::Inspect(inspect) => inspect.run(engine),
+            Self::Inspect(what) => what.run(engine, Some(Kind::Network)),
             Self::Rm(rm) => Ok(each(&rm.networks, |network| rm.remove(engine, network))),
             Self::Connect(connect) => connect.run(engine),
             Self::Disconnect(Disconnect { force, network, container }) => {
@@ -156,12 +171,23 @@ impl Create {
             name: self.name.clone(),
             subnet: v4.first().map(|text| text.parse::<Subnet>()).transpose()?,
             gateway: self.gateway,
+            range: self.range()?,
             subnet6,
             internal: self.internal,
             labels: self.label.iter().map(|label| key_and_value(label)).collect::<BTreeMap<_, _>>(),
         })?;
         print(&format!("{id}\n"));
         Ok(0)
+    }
+}
+
+impl Create {
+    fn range(&self) -> Result<Option<Subnet>> {
+        if self.ip_range.is_some() && !self.subnet.iter().any(|subnet| !subnet.contains(':')) {
+            let refusal = Refusal::new("`--ip-range` is a part of a subnet, and none was given");
+            bail!(refusal.help("give one, for example `--subnet 172.30.0.0/16 --ip-range 172.30.5.0/24`").code(1));
+        }
+        Ok(self.ip_range)
     }
 }
 
@@ -182,29 +208,34 @@ impl Ls {
             }
             networks.retain(|network| matches(network, key, value));
         }
-        print(&self.text(&networks));
+        let rows: Vec<Row> = networks.iter().map(|network| self.row(network)).collect();
+        if self.quiet && self.format.is_none() {
+            print(&rows.iter().map(|row| format!("{}\n", row.values[0])).collect::<String>());
+            return Ok(0);
+        }
+        print(&LISTING.write(&Format::parse(self.format.as_deref())?, &rows)?);
         Ok(0)
     }
 
-    fn text(&self, networks: &[Value]) -> String {
-        let rows = networks.iter().map(|network| self.row(network));
-        if self.quiet {
-            return rows.map(|[id, ..]| id + "\n").collect();
-        }
-        if self.format == Format::Json {
-            let keys = ["ID", "Name", "Driver", "Scope"].map(str::to_owned);
-            let line = |row: [String; 4]| serde_json::json!(keys.iter().cloned().zip(row).collect::<BTreeMap<_, _>>());
-            return rows.map(|row| format!("{}\n", line(row))).collect();
-        }
-        let header = ["NETWORK ID", "NAME", "DRIVER", "SCOPE"].map(str::to_owned);
-        table(&[header].into_iter().chain(rows).collect::<Vec<_>>())
-    }
-
-    fn row(&self, network: &Value) -> [String; 4] {
+    fn row(&self, network: &Value) -> Row {
         let text = |key: &str| network[key].as_str().unwrap_or_default().to_owned();
         let id = text("Id");
         let id = if self.no_trunc { id } else { id.chars().take(12).collect() };
-        [id, text("Name"), text("Driver"), text("Scope")]
+        let labels: BTreeMap<String, String> = serde_json::from_value(network["Labels"].clone()).unwrap_or_default();
+        let all: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let flag = |key: &str| network[key].as_bool().unwrap_or_default().to_string();
+        let created = network["Created"].as_str().and_then(|time| time.parse::<Timestamp>().ok()).map(format::moment);
+        let values = vec![
+            id,
+            text("Name"),
+            text("Driver"),
+            text("Scope"),
+            flag("EnableIPv6"),
+            flag("Internal"),
+            all.join(","),
+            created.unwrap_or_default(),
+        ];
+        Row { values, labels }
     }
 }
 
@@ -222,23 +253,6 @@ fn matches(network: &Value, key: &str, value: &str) -> bool {
     }
 }
 
-impl Inspect {
-    fn run(&self, engine: &Engine) -> Result<u8> {
-        let (mut found, mut code) = (Vec::new(), 0);
-        for network in &self.networks {
-            match show::network(engine.dirs(), network) {
-                Ok(value) => found.push(value),
-                Err(error) => {
-                    eprint!("{}", report::text(&error));
-                    code = 1;
-                }
-            }
-        }
-        print(&format!("{}\n", serde_json::to_string_pretty(&found)?));
-        Ok(code)
-    }
-}
-
 impl Rm {
     fn remove(&self, engine: &Engine, network: &str) -> Result<String> {
         if self.force && show::network(engine.dirs(), network).is_err() {
@@ -251,7 +265,8 @@ impl Rm {
 impl Connect {
     fn run(&self, engine: &Engine) -> Result<u8> {
         let network = self.network.clone();
-        let attachment = Attachment { network, address: self.ip, mac: None, aliases: self.alias.clone() };
+        let attachment =
+            Attachment { network, address: self.ip, address6: self.ip6, mac: None, aliases: self.alias.clone() };
         engine.connect(attachment, &self.container).map(|()| 0)
     }
 }

@@ -138,6 +138,7 @@ fn containers(engine: &Engine, filters: &Filters) -> Result<Removed> {
             }
         }
     }
+    note_prune(engine, "container", bytes);
     let text = if ids.is_empty() { String::new() } else { format!("Deleted Containers:\n{}\n\n", ids.join("\n")) };
     Ok(Removed { text, bytes })
 }
@@ -157,7 +158,6 @@ fn of_images(engine: &Engine, all: bool, filters: &Filters) -> Result<Removed> {
             let names = if image.names.is_empty() { vec![image.id.to_string()] } else { image.names.clone() };
             let gone = names.iter().all(|name| engine.remove_image(name, false).is_ok());
             if gone {
-                note_other(engine.dirs(), "image", "delete", &image.id.to_string(), &[]);
                 removed.bytes += image.size;
                 removed.text += &names
                     .iter()
@@ -168,8 +168,14 @@ fn of_images(engine: &Engine, all: bool, filters: &Filters) -> Result<Removed> {
             }
         }
     }
+    note_prune(engine, "image", removed.bytes);
     if !removed.text.is_empty() {
         removed.text = format!("Deleted Images:\n{}\n", removed.text);
     }
     Ok(removed)
+}
+
+/// That it was done, and how many bytes came of it.
+pub(super) fn note_prune(engine: &Engine, kind: &str, bytes: u64) {
+    note_other(engine.dirs(), kind, "prune", "", &[("reclaimed", bytes.to_string())]);
 }

@@ -4,8 +4,9 @@ use super::print;
 use crate::container::{Container, Record, Status};
 use crate::engine::Engine;
 use crate::filter::{self, Filters};
-use crate::format::{Format, Listing, Row, ago, shortened, since, size};
+use crate::format::{Format, Listing, Row, ago, moment, shortened, since, size};
 use crate::network::show::{self, Ports, all_ports};
+use crate::volumes::MountPoint;
 use anyhow::Result;
 use clap::Args;
 use std::collections::HashSet;
@@ -100,7 +101,9 @@ impl Ps {
         let runs = matches!(status, Status::Running(_) | Status::Starting);
         let published = ports.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let labels: Vec<String> = record.asked.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mounts: Vec<String> = record.mounts.iter().map(|mount| self.cut(mount.display_name(), 15)).collect();
+        // A tmpfs has neither a name nor a source.
+        let mounts = record.mounts.iter().map(MountPoint::display_name).filter(|name| !name.is_empty());
+        let mounts: Vec<String> = mounts.map(|name| self.cut(name, 15)).collect();
         let volumes = record.mounts.iter().filter(|mount| mount.name.is_some()).count();
         let networks = record.networking.names();
         let values = vec![
@@ -112,7 +115,7 @@ impl Ps {
             if runs { show::in_words(record, published) } else { String::new() },
             record.name.clone(),
             if with_size { sizes(engine, record) } else { "0B".to_owned() },
-            record.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+            moment(record.created),
             status.word().to_owned(),
             labels.join(","),
             volumes.to_string(),

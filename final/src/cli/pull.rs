@@ -3,6 +3,7 @@
 use super::print;
 use super::progress::Display;
 use crate::engine::Engine;
+use crate::events::note_other;
 use crate::report::Refusal;
 use anyhow::Result;
 use clap::Args;
@@ -69,6 +70,7 @@ fn one(
     display.line(&format!("{title}: Pulling from {}", reference.path()));
     let pulled = engine.store().pull(registries, reference, platform, &display)?;
     drop(display);
+    note_other(engine.dirs(), "image", "pull", &reference.to_string(), &[]);
     for skipped in &pulled.skipped {
         eprintln!("warning: {}: {}", skipped.entry, skipped.what);
     }
@@ -131,6 +133,7 @@ fn pull_for(engine: &Engine, name: &str, platform: Option<&Platform>) -> Result<
     display.line(&format!("{tag}: Pulling from {}", reference.path()));
     let pulled = engine.store().pull(&Registries::read()?, &reference, platform, &display)?;
     drop(display);
+    note_other(engine.dirs(), "image", "pull", &reference.to_string(), &[]);
     let status = if pulled.is_new { "Downloaded newer image for" } else { "Image is up to date for" };
     eprintln!("Digest: {}\nStatus: {status} {reference}", pulled.digest);
     Ok(())

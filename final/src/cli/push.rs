@@ -3,6 +3,7 @@
 use super::print;
 use super::progress::Display;
 use crate::engine::Engine;
+use crate::events::note_other;
 use anyhow::Result;
 use clap::Args;
 use step07_images::registry::Registries;
@@ -38,6 +39,7 @@ impl Push {
         display.line(&format!("The push refers to repository [{whole}]"));
         let pushed = engine.store().push(registries, reference, &display)?;
         drop(display);
+        note_other(engine.dirs(), "image", "push", &reference.to_string(), &[]);
         let tag = reference.tag().unwrap_or_default();
         match self.quiet {
             true => print(&format!("{whole}:{tag}\n")),

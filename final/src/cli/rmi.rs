@@ -2,7 +2,6 @@
 
 use super::each;
 use crate::engine::Engine;
-use crate::events::note_other;
 use anyhow::Result;
 use clap::Args;
 
@@ -19,10 +18,6 @@ pub(crate) struct Rmi {
 
 impl Rmi {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        Ok(each(&self.images, |image| {
-            let removed = engine.remove_image(image, self.force)?;
-            note_other(engine.dirs(), "image", "delete", image, &[]);
-            Ok(removed.to_string())
-        }))
+        Ok(each(&self.images, |image| Ok(engine.remove_image(image, self.force)?.to_string())))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::beside;
 use crate::engine::Engine;
+use crate::events::note_other;
 use crate::report::Refusal;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -53,6 +54,10 @@ impl Save {
                 store.save(&self.images, archive, &mut to)?;
                 to.flush().context("write the archive")?;
             }
+        }
+        for image in &self.images {
+            let id = store.resolve(image)?.id.to_string();
+            note_other(engine.dirs(), "image", "save", &id, &[("name", image.clone())]);
         }
         Ok(0)
     }

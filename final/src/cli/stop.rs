@@ -1,7 +1,9 @@
 //! `tara stop` and `tara restart`.
 
 use super::{each_with_code, print};
+use crate::container::Container;
 use crate::engine::Engine;
+use crate::events::note;
 use crate::lifecycle::StopRequest;
 use crate::report;
 use anyhow::Result;
@@ -60,9 +62,15 @@ impl Stop {
 
 impl Restart {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        for result in engine.stop(&self.stop.containers, &self.stop.request()) {
-            result?;
-        }
-        Ok(each_with_code(&self.stop.containers, |container| engine.start(container)))
+        let stopped = engine.stop(&self.stop.containers, &self.stop.request());
+        let mut stopped = stopped.into_iter();
+        Ok(each_with_code(&self.stop.containers, |container| {
+            stopped.next().transpose()?;
+            let started = engine.start(container)?;
+            if started.is_ok() {
+                note(engine.dirs(), &Container::find(engine.dirs(), container)?.record, "restart", &[]);
+            }
+            Ok(started)
+        }))
     }
 }

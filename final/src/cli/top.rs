@@ -3,6 +3,7 @@
 use super::print;
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::events::note;
 use crate::format::columns;
 use crate::lifecycle::not_up;
 use crate::report::Refusal;
@@ -26,7 +27,8 @@ const AUX: [&str; 9] = ["user", "pid", "%cpu", "vsz", "rss", "tty", "stat", "sta
 impl Top {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
         let names = self.columns()?;
-        let state = match Container::find(engine.dirs(), &self.container)?.status {
+        let Container { record, status, .. } = Container::find(engine.dirs(), &self.container)?;
+        let state = match status {
             Status::Running(state) => state,
             other => return Err(not_up(&self.container, &other)),
         };
@@ -35,6 +37,7 @@ impl Top {
         let header = names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>().join("\t");
         let lines: Vec<String> = std::iter::once(header).chain(processes(&state)?.iter().map(line)).collect();
         print(&columns(lines.iter().map(String::as_str)));
+        note(engine.dirs(), &record, "top", &[]);
         Ok(0)
     }
 

@@ -191,6 +191,7 @@ pub(super) fn prune(engine: &Engine, all: bool, filters: &Filters) -> Result<Str
             }
         }
     }
+    super::prune::note_prune(engine, "volume", freed);
     let list = if removed.is_empty() { String::new() } else { format!("Deleted Volumes:\n{}\n\n", removed.join("\n")) };
     Ok(format!("{list}Total reclaimed space: {}\n", size(freed)))
 }

@@ -8,6 +8,7 @@ mod place;
 
 use crate::container::{Container, Status};
 use crate::engine::Engine;
+use crate::events::note;
 use crate::report::Refusal;
 use crate::tree::{Copied, copy_children, copy_open, kind};
 use crate::view::View;
@@ -47,7 +48,9 @@ impl Engine {
         let found = self.found(container)?;
         let view = View::with_mounts(self, &found)?;
         let owner = (!how.archive).then(|| (Uid::from_raw(0), Gid::from_raw(0)));
-        copy(&Side::Host.place(source), &Side::Inside(view.as_fd()).place(path), owner, how)
+        copy(&Side::Host.place(source), &Side::Inside(view.as_fd()).place(path), owner, how)?;
+        note(self.dirs(), &found.record, "extract-to-dir", &[]);
+        Ok(())
     }
 
     /// Copies a path of a container to the host.
@@ -58,7 +61,9 @@ impl Engine {
         let found = self.found(container)?;
         let view = View::with_mounts(self, &found)?;
         let owner = (!how.archive).then(|| (geteuid(), getegid()));
-        copy(&Side::Inside(view.as_fd()).place(path), &Side::Host.place(target), owner, how)
+        copy(&Side::Inside(view.as_fd()).place(path), &Side::Host.place(target), owner, how)?;
+        note(self.dirs(), &found.record, "archive-path", &[]);
+        Ok(())
     }
 
     /// Writes a path of a container as a tar.
@@ -77,7 +82,9 @@ impl Engine {
             (Some(parent), false) => packer.entry(parent.as_fd(), &source.name, source.name.to_bytes())?,
             (None, false) => anyhow::bail!("`{path}` is no directory"),
         }
-        packer.finish().map(drop).context("write the tar")
+        packer.finish().context("write the tar")?;
+        note(self.dirs(), &found.record, "archive-path", &[]);
+        Ok(())
     }
 
     /// Unpacks a tar into a directory of a container.
@@ -89,7 +96,9 @@ impl Engine {
         let view = View::with_mounts(self, &found)?;
         let place = Side::Inside(view.as_fd()).place(path);
         let folder = place.existing_folder()?;
-        extract::extract(reader, folder.as_fd(), how.archive)
+        extract::extract(reader, folder.as_fd(), how.archive)?;
+        note(self.dirs(), &found.record, "extract-to-dir", &[]);
+        Ok(())
     }
 
     fn found(&self, container: &str) -> Result<Container> {

@@ -97,14 +97,19 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposed_ports: Option<BTreeMap<String, Empty>>,
     pub user: String,
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
     pub tty: bool,
     pub open_stdin: bool,
+    pub stdin_once: bool,
     pub env: Vec<String>,
     pub cmd: Option<Vec<String>>,
     pub image: String,
     pub volumes: Option<BTreeMap<String, Empty>>,
     pub working_dir: String,
     pub entrypoint: Option<Vec<String>>,
+    pub on_build: Option<Vec<String>>,
     pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
@@ -134,7 +139,7 @@ pub fn container(dirs: &Dirs, Container { record, status, health }: &Container) 
         created: record.created.to_string(),
         path,
         args,
-        state: state(status, health.as_ref()),
+        state: state(status, health.clone().or_else(|| Health::at_rest(record, status))),
         image: record.image_id.clone(),
         resolv_conf_path: of_network("resolv.conf"),
         hostname_path: of_network("hostname"),
@@ -158,7 +163,7 @@ pub fn container(dirs: &Dirs, Container { record, status, health }: &Container) 
     }
 }
 
-fn state(status: &Status, health: Option<&Health>) -> RunState {
+fn state(status: &Status, health: Option<Health>) -> RunState {
     let never = || NEVER.to_owned();
     let (pid, started_at, exit_code, finished_at) = match status {
         Status::Running(state) => (state.host_pid, state.started.to_string(), 0, never()),
@@ -179,7 +184,7 @@ fn state(status: &Status, health: Option<&Health>) -> RunState {
         error: String::new(),
         started_at,
         finished_at,
-        health: health.cloned(),
+        health,
     }
 }
 
@@ -200,21 +205,29 @@ fn config(record: &Record) -> Config {
     let asked = &record.asked;
     let volumes: BTreeMap<String, Empty> =
         asked.volumes.iter().map(|destination| (destination.clone(), Empty::default())).collect();
-    let exposed: BTreeMap<String, Empty> =
-        record.networking.expose.iter().map(|port| (port.clone(), Empty::default())).collect();
+    // What is published is exposed too.
+    let published = record.networking.ports().into_iter();
+    let published = published.flat_map(|spec| spec.container.map(move |port| format!("{port}/{}", spec.protocol)));
+    let exposed = record.networking.expose.iter().cloned().chain(published);
+    let exposed: BTreeMap<String, Empty> = exposed.map(|port| (port, Empty::default())).collect();
     Config {
         hostname: record.spec.hostname().clone().unwrap_or_default(),
         domainname: record.networking.domainname.clone().unwrap_or_default(),
         exposed_ports: (!exposed.is_empty()).then_some(exposed),
         user: asked.user.clone(),
         tty: process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false),
+        attach_stdin: false,
+        attach_stdout: false,
+        attach_stderr: false,
         open_stdin: record.interactive,
+        stdin_once: false,
         env: process.and_then(|process| process.env().clone()).unwrap_or_default(),
         cmd: asked.cmd.clone(),
         image: record.image.clone(),
         volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: process.map(|process| process.cwd().display().to_string()).unwrap_or_default(),
         entrypoint: asked.entrypoint.clone(),
+        on_build: None,
         labels: asked.labels.clone(),
         stop_signal: record.upkeep.stop_signal.clone().or_else(|| record.stop_signal.clone()),
         stop_timeout: record.upkeep.stop_timeout,

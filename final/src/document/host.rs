@@ -2,10 +2,13 @@
 
 use crate::container::Record;
 use crate::network::show;
+use crate::users;
 use crate::volumes::MountPoint;
 use serde::Serialize;
-use serde_json::Value;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What was asked of the host.
@@ -38,6 +41,7 @@ pub struct HostConfig {
     pub cpuset_cpus: String,
     pub cpuset_mems: String,
     pub pids_limit: Option<i64>,
+    pub blkio_weight: u16,
     pub blkio_device_read_bps: Throttles,
     pub blkio_device_write_bps: Throttles,
     #[serde(rename = "BlkioDeviceReadIOps")]
@@ -49,6 +53,33 @@ pub struct HostConfig {
     pub devices: Option<Vec<oci_spec::runtime::LinuxDevice>>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
+    pub pid_mode: String,
+    pub ipc_mode: String,
+    #[serde(rename = "UTSMode")]
+    pub uts_mode: String,
+    pub userns_mode: String,
+    pub cgroupns_mode: &'static str,
+    pub publish_all_ports: bool,
+    pub dns: Vec<IpAddr>,
+    pub dns_options: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub extra_hosts: Option<Vec<String>>,
+    pub group_add: Option<Vec<String>>,
+    pub shm_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tmpfs: Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    pub never: Value,
+}
+
+/// What docker's document has and nobody can ask for here: scripts that read it find what docker says of a plain container.
+fn never() -> Value {
+    json!({
+        "BlkioWeightDevice": [], "Cgroup": "", "ConsoleSize": [0, 0], "ContainerIDFile": "", "CpuCount": 0,
+        "CpuPercent": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0, "DeviceCgroupRules": null, "DeviceRequests": null,
+        "IOMaximumBandwidth": 0, "IOMaximumIOps": 0, "Isolation": "", "KernelMemory": 0, "KernelMemoryTCP": 0, "Links": null,
+        "MemorySwappiness": null, "OomKillDisable": false, "Runtime": "tara", "VolumeDriver": "",
+    })
 }
 
 /// Limits of devices.
@@ -104,6 +135,9 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
     let security = record.security.as_ref();
     let binds: Vec<String> = record.mounts.iter().filter_map(MountPoint::as_bind).collect();
     let volumes_from = &record.asked.volumes_from;
+    let of_memory = record.mounts.iter().filter(|mount| mount.kind == "tmpfs");
+    let tmpfs: BTreeMap<String, String> =
+        of_memory.map(|mount| (mount.destination.display().to_string(), mount.mode.clone())).collect();
     HostConfig {
         binds: (!binds.is_empty()).then_some(binds),
         log_config: log_config(record),
@@ -133,6 +167,7 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
         cpuset_cpus: cpu.cpus().clone().unwrap_or_default(),
         cpuset_mems: cpu.mems().clone().unwrap_or_default(),
         pids_limit: resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit),
+        blkio_weight: block_io.weight().unwrap_or(0),
         blkio_device_read_bps: block_io.throttle_read_bps_device().clone(),
         blkio_device_write_bps: block_io.throttle_write_bps_device().clone(),
         blkio_device_read_iops: block_io.throttle_read_iops_device().clone(),
@@ -142,7 +177,41 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
         devices: linux.and_then(|linux| linux.devices().clone()),
         masked_paths: linux.and_then(|linux| linux.masked_paths().clone()),
         readonly_paths: linux.and_then(|linux| linux.readonly_paths().clone()),
+        pid_mode: record.networking.pid.word(""),
+        ipc_mode: record.networking.ipc.word("private"),
+        uts_mode: record.networking.uts.word(""),
+        userns_mode: if users::are_own(&record.spec) { "auto".to_owned() } else { String::new() },
+        cgroupns_mode: "private",
+        publish_all_ports: record.networking.publish_all,
+        dns: record.networking.dns.clone(),
+        dns_options: record.networking.dns_option.clone(),
+        dns_search: record.networking.dns_search.clone(),
+        extra_hosts: extra_hosts(record),
+        group_add: None,
+        shm_size: mounts(record).find(|mount| mount.destination() == Path::new("/dev/shm")).map_or(0, size_of),
+        tmpfs: (!tmpfs.is_empty()).then_some(tmpfs),
+        never: never(),
     }
+}
+
+fn extra_hosts(record: &Record) -> Option<Vec<String>> {
+    let hosts = &record.networking.add_host;
+    (!hosts.is_empty()).then(|| hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect())
+}
+
+fn mounts(record: &Record) -> impl Iterator<Item = &oci_spec::runtime::Mount> {
+    record.spec.mounts().iter().flatten()
+}
+
+/// A tmpfs's bytes, as its options say.
+fn size_of(mount: &oci_spec::runtime::Mount) -> u64 {
+    let mut options = mount.options().iter().flatten();
+    let size = options.find_map(|option| option.strip_prefix("size=")).unwrap_or_default();
+    let (digits, factor) = match size.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1024),
+        None => size.strip_suffix(['m', 'M']).map_or((size, 1), |digits| (digits, 1024 * 1024)),
+    };
+    digits.parse::<u64>().unwrap_or(0) * factor
 }
 
 /// docker counts processors in billionths.

@@ -11,4 +11,4 @@ pub use image::{ImageDocument, image};
 pub use volume::{VolumeDocument, volume};
 
 /// What docker writes for a moment that has not come.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";

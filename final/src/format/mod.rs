@@ -83,6 +83,12 @@ pub fn since(then: Timestamp) -> String {
     duration(Timestamp::now().as_second() - then.as_second())
 }
 
+/// A moment as docker's columns `CREATED AT` write it.
+#[must_use]
+pub fn moment(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()
+}
+
 /// At most `width` characters, the last an ellipsis where some were cut.
 #[must_use]
 pub fn shortened(text: &str, width: usize) -> String {

@@ -1,7 +1,7 @@
 //! The host's terminal joined with the container's: raw mode, bytes both ways, the window's size.
 
-use crate::attach::RawMode;
-use anyhow::{Context, Result};
+use crate::attach::{DetachKeys, RawMode};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::SIGWINCH;
@@ -22,7 +22,18 @@ pub struct Console {
     pending: Vec<u8>,
     /// Our standard input, while it is open and wanted.
     input: Option<Stdin>,
+    /// The keys that detach, where somebody may.
+    keys: Option<DetachKeys>,
     _raw: Option<RawMode>,
+}
+
+/// How the relay of a terminal ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// The program has.
+    Ended(WaitStatus),
+    /// The detach keys were typed.
+    Detached,
 }
 
 impl Console {
@@ -38,26 +49,46 @@ impl Console {
             master,
             pending: Vec::new(),
             input: interactive.then(stdin),
+            keys: None,
             _raw: (interactive && stdin().is_terminal()).then(RawMode::enter).transpose()?,
         };
         console.resize();
         Ok(console)
     }
 
+    /// Whoever types these keys leaves, and the program runs on.
+    #[must_use]
+    pub fn left_by(mut self, keys: DetachKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
     /// Relays until the program has ended and all that it wrote is out.
     ///
     /// # Errors
+    /// As [`Console::relay_or_leave`].
+    pub fn relay(self, running: &Running, signals: &ForwardedSignals) -> Result<WaitStatus> {
+        match self.relay_or_leave(running, signals)? {
+            Leaving::Ended(status) => Ok(status),
+            Leaving::Detached => bail!("detached without keys for it"),
+        }
+    }
+
+    /// The same, or until the detach keys are typed.
+    ///
+    /// # Errors
     /// poll(2), waitid(2).
-    pub fn relay(mut self, running: &Running, signals: &ForwardedSignals) -> Result<WaitStatus> {
+    pub fn relay_or_leave(mut self, running: &Running, signals: &ForwardedSignals) -> Result<Leaving> {
         loop {
             let ready = self.wait(running, signals)?;
             if ready.output {
                 self.show()?;
             }
-            if ready.input {
-                self.take_input();
-            }
+            let detached = ready.input && self.take_input();
             self.pass_input_on();
+            if detached {
+                return Ok(Leaving::Detached);
+            }
             while let Some(signal) = signals.next()? {
                 match signal.ssi_signo.cast_signed() {
                     SIGWINCH => self.resize(),
@@ -67,7 +98,7 @@ impl Console {
             if ready.ended {
                 // All writers are dead, so what the terminal holds now is all there will be.
                 while self.show()? {}
-                return Ok(running.wait()?);
+                return Ok(Leaving::Ended(running.wait()?));
             }
         }
     }
@@ -101,15 +132,23 @@ impl Console {
         Ok(true)
     }
 
-    fn take_input(&mut self) {
+    /// Takes what was typed; true when it were the detach keys.
+    fn take_input(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let Some(input) = &self.input else { return };
+        let Some(input) = &self.input else { return false };
         match read(input, &mut buffer) {
-            Ok(length @ 1..) => self.pending.extend(&buffer[..length]),
+            Ok(length @ 1..) => {
+                let typed = buffer[..length].to_vec();
+                let (passed, detached) =
+                    self.keys.as_mut().map_or((typed, false), |keys| keys.filter(&buffer[..length]));
+                self.pending.extend(passed);
+                return detached;
+            }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             // The end of our input: the program's terminal stays, as a terminal does.
             _ => self.input = None,
         }
+        false
     }
 
     fn pass_input_on(&mut self) {

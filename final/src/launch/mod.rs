@@ -4,6 +4,7 @@ mod attributes;
 mod child;
 mod console;
 mod gate;
+mod keeper;
 mod prepare;
 mod privileges;
 
@@ -26,9 +27,10 @@ use sys::explain::phase;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use child::own_stdio;
-pub use console::Console;
 pub(crate) use console::set_console_size;
+pub use console::{Console, Leaving};
 pub(crate) use gate::{Barrier, Handover};
+pub(crate) use keeper::Keeper;
 pub use prepare::Prepared;
 pub(crate) use prepare::user_of;
 pub(crate) use privileges::{capabilities_of_exec, limits, oom_score, privileges_of_exec};
@@ -42,6 +44,8 @@ pub struct Launch<'a> {
     pub root: &'a dyn Root,
     /// Where that is a directory of the host, for what begins with a copy of something in it.
     pub root_path: Option<&'a Path>,
+    /// What is mounted on `/dev/shm`, where another container shares its own.
+    pub(crate) shared_memory: Option<OwnedFd>,
     /// The network namespace that the specification asks for, where somebody has begun one; else clone3 makes it.
     pub network: Option<Begun>,
     /// Whether PID 1 is an init of ours.

@@ -15,7 +15,8 @@ use oci_spec::runtime::{
     LinuxDevice, LinuxDeviceType, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset, Process, Spec,
 };
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use step01_chroot::Program;
 use step02_pid_ns::user::open_new;
@@ -84,6 +85,7 @@ impl Prepared {
             own_users: user_map.is_some(),
             root: launch.root_path,
             mapped: mapped_mounts(spec, &places, user_map.as_ref())?,
+            made: launch.shared_memory.as_ref().map(|mount| (Path::new("/dev/shm"), mount.as_fd())),
         };
         let workdir = process.cwd();
         let mut stdio = stdio;

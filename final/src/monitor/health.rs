@@ -3,6 +3,7 @@
 //! The check is `tara exec` as a process of its own: a process that joins a PID namespace cannot fork any more once that
 //! namespace's PID 1 is dead, so the monitor itself never joins.
 
+use crate::container::{Record, Status};
 use crate::dirs::Dirs;
 use crate::upkeep::HealthCheck;
 use anyhow::{Context, Result};
@@ -52,6 +53,15 @@ impl Health {
     #[must_use]
     pub fn read(dirs: &Dirs, id: &str) -> Option<Self> {
         serde_json::from_slice(&fs::read(dirs.live(id).join(FILE)).ok()?).ok()
+    }
+
+    /// What docker says of the health of one that does not run and has a check.
+    #[must_use]
+    pub(crate) fn at_rest(record: &Record, status: &Status) -> Option<Self> {
+        let has_check =
+            record.upkeep.health.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+        let word = if matches!(status, Status::Exited(_) | Status::Abandoned(_)) { "unhealthy" } else { "starting" };
+        has_check.then(|| Self { status: word.to_owned(), failing_streak: 0, log: Vec::new() })
     }
 
     fn write(&self, dirs: &Dirs, id: &str) -> Result<()> {

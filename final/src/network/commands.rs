@@ -3,8 +3,9 @@
 use super::names::Answering;
 use super::start::settings;
 use super::{Attachment, Definition, Mode, Networking, alive, alive_if_any, definition, files};
-use crate::container::{Container, Record, Status, find_id, new_id};
+use crate::container::{Container, Record, Status, Turn, find_id, new_id, none};
 use crate::engine::Engine;
+use crate::events::{Notes, note_other};
 use crate::report::Refusal;
 use anyhow::{Context, Result, bail};
 use nix::unistd::Pid;
@@ -26,6 +27,8 @@ pub struct NewNetwork {
     pub subnet: Option<Subnet>,
     /// The host's address.
     pub gateway: Option<Ipv4Addr>,
+    /// The part of the addresses from which containers get theirs.
+    pub range: Option<Subnet>,
     /// Its IPv6 addresses.
     pub subnet6: Option<Subnet6>,
     /// Whether it has no way out.
@@ -58,12 +61,14 @@ impl Engine {
             name: new.name.clone(),
             subnet: Some(new.subnet.map_or_else(|| self.free_subnet(&networks), Ok)?),
             gateway: new.gateway,
+            range: new.range,
             subnet6: new.subnet6,
             internal: new.internal,
         })?;
         warn_of_a_blocker();
         let id = new_id()?;
         Definition::of(id.clone(), bridge.network(), new.labels.clone()).create(dirs)?;
+        Notes::default().and_network("create", &new.name, Some(&id), None).write(dirs);
         Ok(id)
     }
 
@@ -87,7 +92,9 @@ impl Engine {
         if let Some(networks) = alive_if_any(self.dirs()) {
             networks.remove(&network.name)?;
         }
-        network.remove(self.dirs())
+        network.remove(self.dirs())?;
+        Notes::default().and_network("destroy", &network.name, Some(&network.id), None).write(self.dirs());
+        Ok(())
     }
 
     /// Removes the user networks that nobody is in, and the default bridge until it is needed again: the names of the former.
@@ -95,13 +102,14 @@ impl Engine {
     /// # Errors
     /// When the kernel refuses.
     pub fn prune_networks(&self) -> Result<Vec<String>> {
-        let networks = alive_if_any(self.dirs());
+        let dirs = self.dirs();
+        let networks = alive_if_any(dirs);
         let is_used = |name: &str| {
             let leases = networks.as_ref().filter(|networks| networks.network(name).is_some())?.leases(name).ok()?;
             leases.is_empty().ok().map(|empty| !empty)
         };
         let mut removed = Vec::new();
-        for network in Definition::all(self.dirs())? {
+        for network in Definition::all(dirs)? {
             if is_used(&network.name) != Some(true) {
                 self.remove_network(&network.name)?;
                 removed.push(network.name);
@@ -110,6 +118,7 @@ impl Engine {
         if let (Some(networks), Some(false)) = (&networks, is_used(DEFAULT)) {
             networks.remove(DEFAULT)?;
         }
+        note_other(dirs, "network", "prune", "", &[("reclaimed", "0".to_owned())]);
         Ok(removed)
     }
 
@@ -118,9 +127,14 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for one that is in it already, or that has no network of its own.
     pub fn connect(&self, mut attachment: Attachment, container: &str) -> Result<()> {
-        let Container { mut record, status, .. } = Container::find(self.dirs(), container)?;
+        let id_of_container = find_id(self.dirs(), container)?;
+        // Of two at once the second finds what the first has done: another link, another line in the record.
+        let _turn = Turn::take(self.dirs(), &id_of_container, container)?;
+        let Container { mut record, status, .. } = Container::find(self.dirs(), &id_of_container)?;
+        let mut id = None;
         if attachment.network != DEFAULT {
-            attachment.network = Definition::find(self.dirs(), &attachment.network)?.name;
+            let definition = Definition::find(self.dirs(), &attachment.network)?;
+            (attachment.network, id) = (definition.name, Some(definition.id));
         }
         check_mode(&record)?;
         if self.is_connected(&record, &attachment.network) {
@@ -134,6 +148,14 @@ impl Engine {
                 return Err(error);
             }
         }
+        if !self.dirs().container(&record.id).exists() {
+            // It was removed meanwhile, and what it had in its networks with it; but not what came after.
+            super::forget(self.dirs(), &record.id)?;
+            return Err(none(container));
+        }
+        Notes::default()
+            .and_network("connect", &attachment.network, id.as_deref(), Some(&record.id))
+            .write(self.dirs());
         record.networking.attachments.push(attachment);
         self.remember(&record)
     }
@@ -143,10 +165,10 @@ impl Engine {
         let used: Vec<u8> = leases_of(&networks, id)?.iter().map(|(_, lease)| lease.interface).collect();
         let interface = (0..36).find(|number| !used.contains(number)).context("the container has 36 links already")?;
         let names = [std::slice::from_ref(&record.name), &attachment.aliases].concat();
-        let request = Request { id: id.clone(), interface, address: attachment.address, mac: None, names };
+        let settings = settings(dirs, &attachment.network)?;
+        let request = Request { id: id.clone(), interface, address: attachment.v4(&settings)?, mac: None, names };
         let netns = Netns::of_process(pid)?;
-        let endpoint =
-            Endpoint::connect(&networks.join(&settings(dirs, &attachment.network)?, &request)?, &netns, &[])?;
+        let endpoint = Endpoint::connect(&networks.join(&settings, &request)?, &netns, &[])?;
         let mut now = record.networking.clone();
         now.attachments.push(attachment.clone());
         let folder = dirs.live(id);
@@ -172,11 +194,15 @@ impl Engine {
     /// [`Refusal`] for one that is not in it; with `force` only what the kernel refuses.
     pub fn disconnect(&self, network: &str, container: &str, force: bool) -> Result<()> {
         let id = find_id(self.dirs(), container)?;
-        let name = match Definition::find(self.dirs(), network) {
-            Ok(definition) => definition.name,
-            Err(_) if network == DEFAULT || force => network.to_owned(),
+        let (name, network_id) = match Definition::find(self.dirs(), network) {
+            Ok(definition) => (definition.name, Some(definition.id)),
+            Err(_) if network == DEFAULT || force => (network.to_owned(), None),
             Err(error) => return Err(error),
         };
+        // With `force` also what is left of one that is gone.
+        let _turn = Turn::take(self.dirs(), &id, container)
+            .map(Some)
+            .or_else(|error| if force { Ok(None) } else { Err(error) })?;
         let record = Record::read(self.dirs(), &id);
         if !force && !record.as_ref().is_some_and(|record| self.is_connected(record, &name)) {
             let what = format!("container {container} is not connected to network {name}");
@@ -188,6 +214,8 @@ impl Engine {
             }
             networks.disconnect(&name, &id)?;
         }
+        let left = Notes::default().and_network("disconnect", &name, network_id.as_deref(), Some(&id));
+        left.write(self.dirs());
         let Some(mut record) = record else { return Ok(()) };
         record.networking.attachments.retain(|attachment| attachment.network != name);
         self.remember(&record)

@@ -26,6 +26,9 @@ pub struct Definition {
     pub subnet: String,
     /// The host's address in it.
     pub gateway: Ipv4Addr,
+    /// The part of it from which containers get theirs.
+    #[serde(default)]
+    pub range: Option<String>,
     /// Its IPv6 addresses.
     pub subnet6: Option<String>,
     /// Whether it has no way out.
@@ -44,6 +47,7 @@ impl Definition {
             created: Timestamp::now(),
             subnet: network.subnet.to_string(),
             gateway: network.gateway,
+            range: network.range.map(|range| range.to_string()),
             subnet6: network.subnet6.map(|subnet| subnet.to_string()),
             internal: network.internal,
             labels,
@@ -59,6 +63,7 @@ impl Definition {
             name: self.name.clone(),
             subnet: Some(self.subnet.parse()?),
             gateway: Some(self.gateway),
+            range: self.range.as_deref().map(str::parse).transpose()?,
             subnet6: self.subnet6.as_deref().map(str::parse).transpose()?,
             internal: self.internal,
         })

@@ -27,7 +27,7 @@ pub(crate) use begin::open_namespace;
 pub use begin::{Begun, Ready};
 pub use definition::Definition;
 pub use request::{Attachment, Mode, Networking, Other};
-pub(crate) use share::share;
+pub(crate) use share::{share, shared_memory};
 pub(crate) use start::{Plan, forget, is_address, publish_all, release};
 
 use crate::dirs::Dirs;
@@ -40,6 +40,14 @@ use step04_net_bridge::Networks;
 /// mkdir(2).
 pub(crate) fn alive(dirs: &Dirs) -> Result<Networks> {
     Ok(Networks::open(&dirs.run.join("networks"))?)
+}
+
+/// Others find the container by its new name from now on.
+///
+/// # Errors
+/// write(2).
+pub(crate) fn rename(dirs: &Dirs, id: &str, old: &str, new: &str) -> Result<()> {
+    Ok(alive_if_any(dirs).map_or(Ok(()), |networks| networks.rename(id, old, new))?)
 }
 
 /// The same where nobody may have made any yet.

@@ -1,8 +1,10 @@
 //! What the command line says about the network.
 
+use crate::report::Refusal;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
-use step04_net_bridge::{PortSpec, resolv::Chosen};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use step04_net_bridge::{PortSpec, Settings, resolv::Chosen};
 
 /// What a container's network is to be. Words that name ports and addresses were parsed once, where they came in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +65,31 @@ pub enum Other {
     /// One of its own.
     #[default]
     Own,
+    /// One of its own, which other containers may share (`--ipc shareable`).
+    Shareable,
     /// The host's.
     Host,
     /// That of another container, by its id.
     Container(String),
+}
+
+impl Other {
+    /// Whether it is one of its own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own | Self::Shareable)
+    }
+
+    /// docker's word for it, in `inspect`; `own` is that for its own.
+    #[must_use]
+    pub fn word(&self, own: &str) -> String {
+        match self {
+            Self::Own => own.to_owned(),
+            Self::Shareable => "shareable".to_owned(),
+            Self::Host => "host".to_owned(),
+            Self::Container(id) => format!("container:{id}"),
+        }
+    }
 }
 
 /// A network that a container is connected to.
@@ -76,10 +99,40 @@ pub struct Attachment {
     pub network: String,
     /// The address that was asked for.
     pub address: Option<Ipv4Addr>,
+    /// The IPv6 address that was asked for.
+    #[serde(default)]
+    pub address6: Option<Ipv6Addr>,
     /// The hardware address that was asked for.
     pub mac: Option<String>,
     /// Names besides the container's.
     pub aliases: Vec<String>,
+}
+
+impl Attachment {
+    /// The IPv4 address to ask for. An IPv6 address is derived from it here (its last 32 bits are the IPv4 address), which keeps
+    /// containers from sending under each other's; so whoever asks for one asks for the other.
+    ///
+    /// # Errors
+    /// [`Refusal`] for an IPv6 address that the network does not have, or that goes with another IPv4 address.
+    pub(crate) fn v4(&self, settings: &Settings) -> Result<Option<Ipv4Addr>> {
+        let Some(address6) = self.address6 else { return Ok(self.address) };
+        let Some(subnet6) = settings.subnet6 else {
+            let refusal = Refusal::new(format!("the network `{}` has no IPv6, so not `{address6}`", self.network));
+            bail!(refusal.help("make one with `tara network create --ipv6 --subnet fd00:1::/64`"));
+        };
+        let [.., a, b, c, d] = address6.octets();
+        let address = Ipv4Addr::new(a, b, c, d);
+        if subnet6.of_v4(address) != address6 {
+            let refusal =
+                Refusal::new(format!("`{address6}` is not an address that a container may have in {subnet6}"));
+            bail!(refusal.help("an IPv6 address ends with the container's IPv4 address: fd00:1::172.20.0.5"));
+        }
+        if self.address.is_some_and(|other| other != address) {
+            let refusal = Refusal::new(format!("`--ip6 {address6}` goes with `--ip {address}`"));
+            bail!(refusal.help("an IPv6 address ends with the container's IPv4 address"));
+        }
+        Ok(Some(address))
+    }
 }
 
 impl Networking {

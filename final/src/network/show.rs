@@ -1,9 +1,10 @@
 //! What `inspect`, `ps` and `port` say of a container's network: asked of the kernel and the leases, not remembered.
 
 use super::commands::leases_of;
-use super::{Definition, Mode, alive_if_any, user_mode};
-use crate::container::{Record, ids};
+use super::{Attachment, Definition, Mode, alive_if_any, user_mode};
+use crate::container::{Record, State, ids};
 use crate::dirs::Dirs;
+use crate::document::NEVER;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +83,10 @@ pub fn settings(dirs: &Dirs, record: &Record) -> Value {
         "IPPrefixLen": on_default.map_or(json!(0), |_| of_first("IPPrefixLen")),
         "Gateway": on_default.map_or(json!(""), |_| of_first("Gateway")),
         "MacAddress": on_default.map_or(json!(""), |_| of_first("MacAddress")),
+        "EndpointID": on_default.map_or(json!(""), |_| of_first("EndpointID")),
+        "Bridge": "", "SandboxID": sandbox(dirs, record), "SandboxKey": namespace(dirs, record), "HairpinMode": false,
+        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null, "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "IPv6Gateway": "",
         "Ports": ports(dirs, record),
         "Networks": networks,
     })
@@ -119,22 +124,19 @@ fn ports(dirs: &Dirs, record: &Record) -> Value {
 fn networks(dirs: &Dirs, record: &Record) -> Map<String, Value> {
     let mut all = Map::new();
     for attachment in &record.networking.attachments {
-        all.insert(attachment.network.clone(), json!({ "Aliases": attachment.aliases, "IPAddress": "", "Gateway": "", "MacAddress": "", "IPPrefixLen": 0 }));
+        all.insert(attachment.network.clone(), at_rest(dirs, &attachment.network, Some(attachment)));
     }
-    if !matches!(record.networking.mode, Mode::Bridge) {
-        all.insert(
-            record.networking.name(),
-            json!({ "IPAddress": "", "Gateway": "", "MacAddress": "", "IPPrefixLen": 0 }),
-        );
+    if matches!(record.networking.mode, Mode::None | Mode::Host) {
+        let name = record.networking.name();
+        all.insert(name.clone(), at_rest(dirs, &name, None));
     }
     let leases = alive_if_any(dirs).and_then(|networks| leases_of(&networks, &record.id).ok()).unwrap_or_default();
     for (network, lease) in leases {
-        let id = Definition::find(dirs, &network.name).map(|definition| definition.id).unwrap_or_default();
+        let asked = record.networking.attachments.iter().find(|attachment| attachment.network == network.name);
+        let mut entry = at_rest(dirs, &network.name, asked);
         let v6 = network.subnet6.map(|subnet| subnet.of_v4(lease.address).to_string());
-        all.insert(
-            network.name.clone(),
-            json!({
-                "NetworkID": id,
+        let now = json!({
+                "EndpointID": endpoint(&record.id, &network.name),
                 "IPAddress": lease.address.to_string(),
                 "IPPrefixLen": network.subnet.prefix(),
                 "Gateway": network.gateway.to_string(),
@@ -144,10 +146,49 @@ fn networks(dirs: &Dirs, record: &Record) -> Map<String, Value> {
                 "IPv6Gateway": network.gateway6().map(|gateway| gateway.to_string()).unwrap_or_default(),
                 "Aliases": lease.names,
                 "DNSNames": lease.names,
-            }),
-        );
+        });
+        if let (Value::Object(entry), Value::Object(now)) = (&mut entry, now) {
+            entry.extend(now);
+        }
+        all.insert(network.name.clone(), entry);
     }
     all
+}
+
+/// All the fields that docker has, of a network that the container is not connected to at this moment.
+fn at_rest(dirs: &Dirs, network: &str, asked: Option<&Attachment>) -> Value {
+    let id = builtin_id(network).or_else(|| Some(Definition::find(dirs, network).ok()?.id));
+    let mut config = Map::new();
+    if let Some(address) = asked.and_then(|asked| asked.address) {
+        config.insert("IPv4Address".to_owned(), json!(address.to_string()));
+    }
+    if let Some(address) = asked.and_then(|asked| asked.address6) {
+        config.insert("IPv6Address".to_owned(), json!(address.to_string()));
+    }
+    let address = (!config.is_empty()).then_some(config);
+    json!({
+        "IPAMConfig": address, "Links": null, "DriverOpts": null,
+        "Aliases": asked.map(|asked| asked.aliases.clone()), "DNSNames": null,
+        "NetworkID": id.unwrap_or_default(), "EndpointID": "", "MacAddress": "", "IPAddress": "", "IPPrefixLen": 0,
+        "Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "IPv6Gateway": "",
+    })
+}
+
+/// docker's endpoints have ids of their own; here the pair is the endpoint.
+fn endpoint(id: &str, network: &str) -> String {
+    let of_network = network
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{of_network:016x}{}", id.get(16..).unwrap_or_default())
+}
+
+/// The container's network namespace, while it runs: a path for `nsenter --net=`.
+fn namespace(dirs: &Dirs, record: &Record) -> String {
+    State::read(dirs, &record.id).map(|state| format!("/proc/{}/ns/net", state.host_pid)).unwrap_or_default()
+}
+
+fn sandbox(dirs: &Dirs, record: &Record) -> String {
+    if namespace(dirs, record).is_empty() { String::new() } else { record.id.clone() }
 }
 
 /// All networks as `network inspect` shows them: the three that are always there, then the user's.
@@ -174,23 +215,28 @@ pub fn network(dirs: &Dirs, reference: &str) -> Result<Value> {
             .map(|network| json!([{ "Subnet": network.subnet.to_string(), "Gateway": network.gateway.to_string() }]));
         return Ok(json!({
             "Name": reference, "Id": id, "Scope": "local", "Driver": driver, "Internal": false, "EnableIPv6": false,
-            "IPAM": { "Driver": "default", "Config": config.unwrap_or(json!([])) },
-            "Containers": containers(dirs, reference), "Labels": {},
+            "IPAM": { "Driver": "default", "Options": {}, "Config": config.unwrap_or(json!([])) },
+            "Containers": containers(dirs, reference), "Labels": {}, "Created": NEVER, "Options": {}, "Attachable": false,
+            "Ingress": false, "ConfigOnly": false, "ConfigFrom": { "Network": "" },
         }));
     }
     let network = Definition::find(dirs, reference)?;
     let mut config = vec![json!({ "Subnet": network.subnet, "Gateway": network.gateway.to_string() })];
+    if let (Some(range), Some(Value::Object(first))) = (&network.range, config.first_mut()) {
+        first.insert("IPRange".to_owned(), json!(range));
+    }
     config.extend(network.subnet6.iter().map(|subnet| json!({ "Subnet": subnet })));
     Ok(json!({
         "Name": network.name, "Id": network.id, "Created": network.created, "Scope": "local", "Driver": "bridge",
         "Internal": network.internal, "EnableIPv6": network.subnet6.is_some(),
-        "IPAM": { "Driver": "default", "Config": config },
-        "Containers": containers(dirs, &network.name), "Labels": network.labels,
+        "IPAM": { "Driver": "default", "Options": {}, "Config": config },
+        "Containers": containers(dirs, &network.name), "Labels": network.labels, "Options": {}, "Attachable": false,
+        "Ingress": false, "ConfigOnly": false, "ConfigFrom": { "Network": "" },
     }))
 }
 
 /// The networks that are always there have the same ids everywhere: their names in base 16.
-fn builtin_id(name: &str) -> Option<String> {
+pub(crate) fn builtin_id(name: &str) -> Option<String> {
     let known = ["bridge", "host", "none"].contains(&name);
     let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     known.then(|| format!("{digits:0<64}"))
@@ -203,7 +249,12 @@ fn containers(dirs: &Dirs, network: &str) -> Map<String, Value> {
     let entry = |lease: step04_net_bridge::Lease| {
         let name = Record::read(dirs, &lease.id).map(|record| record.name).unwrap_or_default();
         let address = format!("{}/{}", lease.address, shape.subnet.prefix());
-        (lease.id, json!({ "Name": name, "MacAddress": lease.mac.to_string(), "IPv4Address": address }))
+        let v6 = shape.subnet6.map(|subnet| format!("{}/{}", subnet.of_v4(lease.address), subnet.prefix()));
+        let entry = json!({
+            "Name": name, "EndpointID": endpoint(&lease.id, network), "MacAddress": lease.mac.to_string(),
+            "IPv4Address": address, "IPv6Address": v6.unwrap_or_default(),
+        });
+        (lease.id, entry)
     };
     leases.into_iter().map(entry).collect()
 }

@@ -71,8 +71,9 @@ impl Plan<'_> {
         for (interface, attachment) in (0..).zip(&self.networking.attachments) {
             let names = self.name.map(str::to_owned).into_iter().chain(attachment.aliases.iter().cloned()).collect();
             let mac = attachment.mac.as_deref().map(str::parse).transpose()?;
-            let request = Request { id: self.id.to_owned(), interface, address: attachment.address, mac, names };
-            all.push((settings(self.dirs, &attachment.network)?, request));
+            let settings = settings(self.dirs, &attachment.network)?;
+            let address = attachment.v4(&settings)?;
+            all.push((settings, Request { id: self.id.to_owned(), interface, address, mac, names }));
         }
         Ok(all)
     }

@@ -100,6 +100,7 @@ impl Create {
         let barrier = barrier(spec.hooks().as_ref())?;
         let listener = listener_path(&spec).map(|_| Handover::new().map(Arc::new)).transpose()?;
         let mut launch = Launch {
+            shared_memory: None,
             spec: &spec,
             root: &rootfs,
             root_path: Some(&bundle.rootfs),
@@ -392,6 +393,7 @@ fn field_of_limit(error: &step05_cgroups::Error) -> Option<&'static str> {
             "--device-write-bps" => "linux.resources.blockIO.throttleWriteBpsDevice",
             "--device-read-iops" => "linux.resources.blockIO.throttleReadIOPSDevice",
             "--device-write-iops" => "linux.resources.blockIO.throttleWriteIOPSDevice",
+            "--blkio-weight" => "linux.resources.blockIO.weight",
             "--device" => "linux.resources.devices",
             of_oci => of_oci,
         },

@@ -138,7 +138,7 @@ fn files(resources: &LinuxResources) -> Result<Vec<RawFile>> {
     if let Some(weight) = block_io.weight().filter(|weight| *weight > 0) {
         // Which of the two schedulers is there decides the name; both take the same numbers in v1.
         let v2 = ("io.weight", format!("default {}", 1 + (u32::from(weight).max(10) - 10) * 9999 / 990));
-        add("linux.resources.blockIO.weight", Blkio, Some(("blkio.bfq.weight", weight.to_string())), Some(v2));
+        add("--blkio-weight", Blkio, Some(("blkio.bfq.weight", weight.to_string())), Some(v2));
     }
     let mut unified: Vec<_> = resources.unified().iter().flatten().collect();
     unified.sort();

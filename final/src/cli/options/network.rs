@@ -7,7 +7,7 @@ use crate::network::{Attachment, Mode, Networking, Other, is_address};
 use crate::report::Refusal;
 use anyhow::{Result, bail};
 use clap::Args;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use step04_net_bridge::{DEFAULT, Mac, PortSpec};
 
 /// What the container can reach, and who can reach it.
@@ -29,6 +29,12 @@ pub(crate) struct NetworkOptions {
     /// The address.
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
+    /// The IPv6 address; it ends with the IPv4 address: fd00:1::172.20.0.5.
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<Ipv6Addr>,
+    /// More addresses, which a container cannot have here: it sends under those of its network alone.
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    link_local_ip: Vec<IpAddr>,
     /// The hardware address.
     #[arg(long, value_name = "ADDRESS")]
     mac_address: Option<Mac>,
@@ -59,7 +65,7 @@ pub(crate) struct NetworkOptions {
     /// Whose processes: `host`, container:NAME, or the container's own.
     #[arg(long, value_name = "MODE")]
     pid: Option<String>,
-    /// Whose shared memory and queues: `host`, or the container's own (private).
+    /// Whose shared memory and queues: `host`, container:NAME, or the container's own (private, or shareable with others).
     #[arg(long, value_name = "MODE")]
     ipc: Option<String>,
 }
@@ -104,7 +110,10 @@ impl NetworkOptions {
             named: self.hostname.is_some(),
             uts: whose("--uts", self.uts.as_deref(), &[], None)?,
             pid: whose("--pid", self.pid.as_deref(), &[], Some(engine))?,
-            ipc: whose("--ipc", self.ipc.as_deref(), &["private", "shareable"], None)?,
+            ipc: match self.ipc.as_deref() {
+                Some("shareable") => Other::Shareable,
+                word => whose("--ipc", word, &["private"], Some(engine))?,
+            },
         };
         self.check(engine, networking)
     }
@@ -116,7 +125,7 @@ impl NetworkOptions {
             .map(|word| Attachment { network: network_name(word).to_owned(), ..Attachment::default() })
             .collect();
         if let Some(first) = all.first_mut() {
-            first.address = self.ip;
+            (first.address, first.address6) = (self.ip, self.ip6);
             first.mac = self.mac_address.map(|mac| mac.to_string());
             first.aliases.clone_from(&self.network_alias);
         }
@@ -125,7 +134,12 @@ impl NetworkOptions {
 
     fn check(&self, engine: &Engine, networking: Networking) -> Result<Networking> {
         let has_address = networking.mode == Mode::Bridge;
-        if !has_address && (self.ip.is_some() || self.mac_address.is_some()) {
+        if let Some(address) = self.link_local_ip.first() {
+            let what =
+                format!("`--link-local-ip {address}`: a container sends under the addresses of its network alone");
+            bail!(Refusal::new(what).help("choose one of these with `--ip`, so that nobody takes another's"));
+        }
+        if !has_address && (self.ip.is_some() || self.ip6.is_some() || self.mac_address.is_some()) {
             let what = format!("`--ip` and `--mac-address` need a network, and `{}` is none", networking.name());
             bail!(Refusal::new(what).help("choose one with `--network`"));
         }

@@ -55,6 +55,9 @@ pub(crate) struct ResourceOptions {
     /// Bytes a second written to a disk.
     #[arg(long, value_name = "DISK:RATE")]
     device_write_bps: Vec<DeviceRate>,
+    /// Its part when disks are contended, 10 to 1000; 500 is usual.
+    #[arg(long, value_name = "WEIGHT", value_parser = clap::value_parser!(u16).range(10..=1000))]
+    blkio_weight: Option<u16>,
     /// Reads a second from a disk.
     #[arg(long, value_name = "DISK:RATE")]
     device_read_iops: Vec<DeviceRate>,
@@ -131,11 +134,15 @@ impl ResourceOptions {
             ..self.limits.limits()?
         };
         limits.check()?;
-        if !self.has_cgroup() && !limits.is_empty() {
+        if !self.has_cgroup() && (!limits.is_empty() || self.blkio_weight.is_some()) {
             let refusal = Refusal::new("without a cgroup nothing can be limited");
             return Err(refusal.help("leave out the limits, or `--cgroups disabled`").into());
         }
-        from_limits(&limits)
+        let mut resources = from_limits(&limits)?;
+        if let (Some(weight), Some(block_io)) = (self.blkio_weight, resources.block_io_mut().as_mut()) {
+            block_io.set_weight(Some(weight));
+        }
+        Ok(resources)
     }
 
     pub(crate) fn has_cgroup(&self) -> bool {
