@@ -88,6 +88,9 @@ pub struct Check {
     /// Checks that have to pass before this one says anything.
     #[serde(default)]
     pub parents: Vec<String>,
+    /// What the lab machine's kernel lacks for it.
+    #[serde(default)]
+    pub not_in_machine: Option<String>,
     /// Only the grader runs it.
     #[serde(default)]
     pub hidden: bool,
@@ -183,6 +186,15 @@ impl Lab {
         }
         all.sort_by_key(|(_, hole)| hole.task);
         Ok(all)
+    }
+
+    /// The task with a number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn task(&self, number: u8) -> Result<&Task> {
+        let found = self.tasks.iter().find(|task| task.number == number);
+        found.with_context(|| format!("lab {} has no task {number}: they are 1 to {}", self.number, self.tasks.len()))
     }
 
     /// All the checks with their tasks.

@@ -20,6 +20,8 @@ pub struct Hole {
     pub name: String,
     /// The task that it belongs to.
     pub task: u8,
+    /// Where its first line is in the file, from 1.
+    pub line: usize,
     /// The solution: whole lines, with their indentation.
     pub body: String,
 }
@@ -31,10 +33,10 @@ pub struct Hole {
 pub fn find(text: &str) -> Result<Vec<Hole>> {
     let mut holes = Vec::new();
     let mut open: Option<Hole> = None;
-    for line in text.lines() {
+    for (above, line) in text.lines().enumerate() {
         match (mark(line), open.take()) {
             (Some(Mark::Begin(name)), None) => {
-                open = Some(Hole { name: name.to_owned(), task: task(name)?, body: String::new() });
+                open = Some(Hole { name: name.to_owned(), task: task(name)?, line: above + 2, body: String::new() });
             }
             (Some(Mark::End(name)), Some(hole)) if hole.name == name => holes.push(hole),
             (None, Some(mut hole)) => {
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_body_is_found_and_replaced() {
         let holes = find(TEXT).unwrap();
-        assert_eq!(holes, [Hole { name: "task1_a".into(), task: 1, body: "    one();\n".into() }]);
+        assert_eq!(holes, [Hole { name: "task1_a".into(), task: 1, line: 3, body: "    one();\n".into() }]);
         let cut = replace(TEXT, |_| Some("if x {\n    two();\n}".into())).unwrap();
         assert!(cut.contains("    // ANCHOR: task1_a\n    if x {\n        two();\n    }\n    // ANCHOR_END"), "{cut}");
         assert_eq!(replace(TEXT, |_| None).unwrap(), TEXT);

@@ -65,12 +65,17 @@ impl Progress {
 }
 
 impl OfLab {
-    /// Takes down how the checks ended.
+    /// Takes down how checks ended; of those that did not run now it stays as it was.
     pub fn record(&mut self, outcomes: &[Outcome]) {
-        let named = |result| {
-            outcomes.iter().filter(|outcome| outcome.passed == Some(result)).map(|outcome| outcome.id.clone()).collect()
-        };
         self.checked += 1;
-        (self.passed, self.failed) = (named(true), named(false));
+        for outcome in outcomes {
+            self.passed.retain(|id| *id != outcome.id);
+            self.failed.retain(|id| *id != outcome.id);
+            match outcome.passed {
+                Some(true) => self.passed.push(outcome.id.clone()),
+                Some(false) => self.failed.push(outcome.id.clone()),
+                None => {}
+            }
+        }
     }
 }

@@ -15,6 +15,12 @@ impl Ink {
         Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self.0
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -62,7 +68,9 @@ pub fn outcomes(lab: &Lab, outcomes: &[Outcome], ink: Ink) -> String {
     let (had, possible) = points(outcomes);
     let left_out = outcomes.iter().filter(|outcome| outcome.passed.is_none()).count();
     text += &format!("\n{had} of {possible} points");
-    if left_out > 0 {
+    if left_out == 1 {
+        text += ", 1 check could not run here";
+    } else if left_out > 1 {
         text += &format!(", {left_out} checks could not run here");
     }
     text + "\n"

@@ -21,6 +21,28 @@ pub fn folder(workspace: &Workspace, lab: &Lab) -> PathBuf {
     workspace.mine.join(lab.name())
 }
 
+/// The folder of a student's crate that is there.
+///
+/// # Errors
+/// When the lab is not begun.
+pub fn begun(workspace: &Workspace, lab: &Lab) -> Result<PathBuf> {
+    let folder = folder(workspace, lab);
+    ensure!(folder.join("src").is_dir(), "lab {} is not begun: `cargo lab start {}`", lab.number, lab.number);
+    Ok(folder)
+}
+
+/// The holes of a student's crate, with the lines that they are at.
+///
+/// # Errors
+/// As [`holes::find`].
+pub fn holes_in(folder: &Path) -> Result<Vec<(PathBuf, Hole)>> {
+    let mut all = Vec::new();
+    for (path, text) in sources(folder)? {
+        all.extend(holes::find(&text)?.into_iter().map(|hole| (path.clone(), hole)));
+    }
+    Ok(all)
+}
+
 /// Makes the student's crate.
 ///
 /// # Errors
@@ -155,6 +177,7 @@ fn copy_data(reference: &Path, into: &Path) -> Result<()> {
 pub fn solve(workspace: &Workspace, lab: &Lab, task: Option<u8>) -> Result<()> {
     let mine = folder(workspace, lab);
     let solutions = lab.holes(workspace)?;
+    begun(workspace, lab)?;
     for (path, text) in sources(&mine)? {
         let filled = holes::replace(&text, |hole| {
             let wanted = task.is_none_or(|task| task == hole.task);

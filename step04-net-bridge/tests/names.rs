@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use step04_net_bridge::dns::{Names, Sockets, serve};
 use step04_net_bridge::{Netns, Request, Settings};
-use testkit::{BUSYBOX, Host, Need};
+use testkit::{BUSYBOX, Host};
 
 testkit::suite! {
-    names_of_a_network_are_known_in_it_alone: [Need::Root, IP, BUSYBOX],
-    the_rest_is_asked_of_the_hosts_resolvers: [Need::Root, IP, BUSYBOX],
-    long_answers_come_by_tcp: [Need::Root, IP],
-    without_a_resolver_the_answer_comes_at_once: [Need::Root, IP],
+    names_of_a_network_are_known_in_it_alone: [IP, BUSYBOX],
+    the_rest_is_asked_of_the_hosts_resolvers: [IP, BUSYBOX],
+    long_answers_come_by_tcp: [IP],
+    without_a_resolver_the_answer_comes_at_once: [IP],
 }
 
 /// A forwarder for one container; it stops when this is dropped.

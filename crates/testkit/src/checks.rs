@@ -8,6 +8,7 @@ use crate::machine::tests as machine;
 use crate::runner::{Need, Test, fixture, lacking, lacks_sandbox, run_in_fake_host, time_limit};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The variable with the names of the tests, separated by commas.
@@ -31,7 +32,7 @@ pub struct Check {
     pub milliseconds: u64,
 }
 
-/// Runs the tests `names` one after the other. With the program that asked for them they end.
+/// Runs the tests `names`. With the program that asked for them they end.
 pub(crate) fn main(tests: &[Test], names: &str) -> ExitCode {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).expect("prctl takes SIGKILL");
     let in_machine = std::env::var(WHERE).is_ok_and(|place| place == "machine");
@@ -53,7 +54,7 @@ pub(crate) fn main(tests: &[Test], names: &str) -> ExitCode {
     if in_machine {
         all_in_machine(&runnable);
     } else {
-        runnable.iter().map(|test| here(test)).for_each(|check| print(&check));
+        all_here(&runnable);
     }
     ExitCode::SUCCESS
 }
@@ -74,6 +75,19 @@ fn obstacle(test: &Test, in_machine: bool) -> Option<String> {
     elsewhere.or_else(lacks_sandbox).or_else(|| needs().find_map(lacking))
 }
 
+/// One for each processor at once, as `cargo test` does: many of them wait for most of their time. What a thread has started dies
+/// with the thread, and each stays until its own is done.
+fn all_here(tests: &[&Test]) {
+    let queue = Mutex::new(tests.iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(tests.len()) {
+            scope.spawn(|| std::iter::from_fn(next).for_each(|test| print(&here(test))));
+        }
+    });
+}
+
 fn here(test: &Test) -> Check {
     let begin = Instant::now();
     let ready = test.needs.iter().filter_map(fixture).try_for_each(Fixture::ensure);
@@ -90,11 +104,11 @@ fn all_in_machine(tests: &[&Test]) {
     }
     let begin = Instant::now();
     let named: Vec<(&str, Duration)> = tests.iter().map(|test| (test.name, time_limit(test.needs))).collect();
-    let mut results = machine::run(&named);
+    let mut results = machine::run(&named, &[]);
     let each = begin.elapsed() / u32::try_from(tests.len()).unwrap_or(1);
     for test in tests {
         let result = results.remove(test.name).unwrap_or_else(|| Err("the machine gave no result".to_owned()));
-        print(&check(test.name, result, each));
+        print(&check(test.name, result.map(drop), each));
     }
 }
 

@@ -41,6 +41,7 @@ pub use checks::{Check, NAMES as CHECKS, SECONDS, WHERE};
 pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};
 pub use leaks::Snapshot;
+pub use machine::tests::run as run_in_machine;
 pub use probe::Facts;
 pub use runner::{BUSYBOX, Need, Test, end_without_leak_check, lacking, lacks_sandbox, main, run_in_fake_host};
 pub use wait::{DEADLINE, until};

@@ -114,8 +114,8 @@ fn machine_trials(tests: &[Test], arguments: &Arguments) -> Vec<Trial> {
         let missing = lacks_sandbox()
             .or_else(|| test.needs.iter().filter(|need| !matches!(need, Need::Root)).find_map(lacking))
             .or_else(|| lacking(&crate::machine::KERNEL));
-        let run = move || match results.get_or_init(|| machine::run(&all)).get(name) {
-            Some(Ok(())) => Ok(()),
+        let run = move || match results.get_or_init(|| machine::run(&all, &[])).get(name) {
+            Some(Ok(_)) => Ok(()),
             Some(Err(why)) => Err(Failed::from(why)),
             None => Err(Failed::from("the machine was not asked for this test")),
         };
@@ -294,6 +294,7 @@ fn be_init() -> ExitCode {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl takes SIGKILL");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).expect("a /proc of its own");
+    forget_the_hosts_switches();
     let body = myself("body").spawn().expect("the test's body");
     let body = Pid::from_raw(i32::try_from(body.id()).expect("a pid"));
     loop {
@@ -306,6 +307,15 @@ fn be_init() -> ExitCode {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => panic!("PID 1 of the fake host cannot wait: {error}"),
         }
+    }
+}
+
+/// A new network namespace begins with the first one's switches, and those are 1 where docker has run: a program that forgets to switch
+/// forwarding on would seem to work. Source: Documentation/admin-guide/sysctl/net.rst, devconf_inherit_init_net.
+fn forget_the_hosts_switches() {
+    for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        // Not in kernels without IPv6, and not where /proc/sys is read-only.
+        let _as_it_is = std::fs::write(format!("/proc/sys/net/{switch}"), "0");
     }
 }
 

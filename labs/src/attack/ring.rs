@@ -1,89 +1,14 @@
 //! Where a card meets a target: on the fake host.
 
 use super::cards;
-use crate::catalogue::Lab;
-use crate::workspace::Workspace;
-use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use super::engines::{self, Engine};
+use super::target::Target;
+use std::path::PathBuf;
 use std::process::Command;
 use testkit::{Host, Output};
 
-/// The name of the body that plays a card.
-pub const STAGE: &str = "attack";
-pub(super) const CARD: &str = "LAB_CARD";
-pub(super) const TARGET: &str = "LAB_TARGET";
-pub(super) const PROGRAM: &str = "LAB_PROGRAM";
-
-/// Whom an attack is run against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Target {
-    /// A plain process.
-    Nothing,
-    /// The program of a step.
-    Step(u8),
-    /// The engine.
-    Tara,
-    /// Other runtimes, with the configuration that they write themselves (`spec`).
-    Crun,
-    /// The same of runc.
-    Runc,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("a plain process"),
-            Self::Step(number) => write!(f, "step {number}"),
-            Self::Tara => f.write_str("tara"),
-            Self::Crun => f.write_str("crun"),
-            Self::Runc => f.write_str("runc"),
-        }
-    }
-}
-
-impl From<Target> for String {
-    fn from(target: Target) -> Self {
-        target.to_string()
-    }
-}
-
-impl TryFrom<String> for Target {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let step = text.strip_prefix("step ").and_then(|number| number.parse().ok()).map(Self::Step);
-        let others = [Self::Nothing, Self::Tara, Self::Crun, Self::Runc];
-        step.or_else(|| others.into_iter().find(|target| target.to_string() == text)).ok_or(text)
-    }
-}
-
-impl Target {
-    pub(super) fn package(self, workspace: &Workspace) -> Result<Option<String>> {
-        Ok(match self {
-            Self::Step(number) => Some(Lab::load(workspace, number)?.package),
-            Self::Tara => Some("tara".to_owned()),
-            Self::Nothing | Self::Crun | Self::Runc => None,
-        })
-    }
-
-    /// Why a card cannot be played against it here.
-    pub(super) fn lacks(self, card: &str) -> Option<String> {
-        let needs_root = !matches!(self, Self::Nothing | Self::Tara) || card == "make-a-disk";
-        let program = match self {
-            Self::Crun => Some(("crun", "crun")),
-            Self::Runc => Some(("runc", "runc")),
-            _ => None,
-        };
-        let runtime = program.is_some() && ["fork-bomb", "memory-hog", "layer-writes-outside"].contains(&card);
-        let runtime = runtime.then(|| "a bare runtime has no limits and no images of its own".to_owned());
-        let root = needs_root.then_some(testkit::Need::Root).and_then(|need| testkit::lacking(&need));
-        root.or(runtime)
-            .or_else(|| testkit::lacking(&program.map(|(name, package)| testkit::Need::Program(name, package))?))
-    }
-}
+/// Begins the names of the variables with the targets' programs.
+pub(super) const PROGRAM: &str = "LAB_PROGRAM_";
 
 /// The fake host with a target on it.
 pub(super) struct Ring<'h> {
@@ -91,6 +16,7 @@ pub(super) struct Ring<'h> {
     pub(super) target: Target,
     program: PathBuf,
     root: PathBuf,
+    engine: Engine,
 }
 
 impl Ring<'_> {
@@ -108,10 +34,15 @@ impl Ring<'_> {
             Target::Step(1) => self.with(&[root]),
             Target::Step(5) => self.with(&["run", "--cgroup-parent", &parent, "--pids-limit", "60", "-m", "32m", root]),
             Target::Step(6) => self.with(&["run", "--cap-drop", "MKNOD", root]),
+            // Its kernel has no NAT; the cards ask for a network namespace, not for a way out.
+            Target::Step(4) if in_machine() => self.with(&["run", "--network", "none", root]),
             Target::Step(_) => self.with(&["run", root]),
             Target::Tara => return self.run_tara(program),
-            Target::Crun => return self.run_bundle("crun", program),
-            Target::Runc => return self.run_bundle("runc", program),
+            Target::Docker => return self.engine.docker(self.host, &parent, program),
+            Target::Podman => return engines::podman(self.host, &parent, root, program),
+            Target::Crun | Target::Runc => {
+                return engines::bundle(self.host, &self.target.to_string(), &self.root, program);
+            }
         };
         self.host.run(command.args(program))
     }
@@ -160,48 +91,51 @@ impl Ring<'_> {
         self.tara(&[&options, program].concat())
     }
 
-    /// A runtime with the `config.json` that it writes itself.
-    fn run_bundle(&self, runtime: &str, program: &[&str]) -> Output {
-        let bundle = self.host.folder("bundle");
-        let spec = self.host.run(self.host.command(find(runtime)).arg("spec").current_dir(&bundle));
-        assert_eq!(spec.code, 0, "{}", spec.stderr);
-        let path = bundle.join("config.json");
-        let text = std::fs::read_to_string(&path).expect("the configuration of the runtime");
-        let mut config: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-        config["process"]["terminal"] = false.into();
-        config["process"]["args"] = program.into();
-        config["root"] = serde_json::json!({ "path": self.root, "readonly": false });
-        std::fs::write(&path, config.to_string()).expect("the configuration");
-        let mut command = self.host.command(find(runtime));
-        command.arg("--root").arg(self.host.folder("runtime")).arg("run").arg("--bundle").arg(&bundle).arg("attacked");
-        self.host.run(&mut command)
+    /// The engine's answer to the archive of an image, and to its first run.
+    pub(super) fn load(&self, archive: &str, image: &str) -> String {
+        let (loaded, ran) = match self.target {
+            Target::Docker => (
+                self.engine.ask(self.host, &["load", "-i", archive]),
+                self.engine.ask(self.host, &["run", "--rm", image, "/x"]),
+            ),
+            Target::Podman => (
+                engines::ask_podman(self.host, &["load", "-i", archive]),
+                engines::ask_podman(self.host, &["run", "--rm", image, "/x"]),
+            ),
+            _ => (self.tara(&["load", "-i", archive]), self.tara(&["run", "--rm", "--network", "none", image, "/x"])),
+        };
+        format!("{}{}", loaded.stderr, ran.stderr)
     }
 }
 
-fn find(program: &str) -> PathBuf {
-    let folders = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin"];
-    folders
-        .iter()
-        .map(|folder| Path::new(folder).join(program))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| program.into())
+fn in_machine() -> bool {
+    std::fs::read_to_string("/proc/cmdline").is_ok_and(|words| words.contains("rootfstype=hostfs"))
 }
 
-/// Plays the card that the environment names, and prints how it went.
+/// Plays the card that the name of the body says, and prints how it went.
 pub(super) fn body(host: &Host) {
-    let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let card = cards::find(&variable(CARD)).expect("a card");
-    let target = Target::try_from(variable(TARGET)).expect("a target");
+    let name = host.test_name();
+    let (card, target) = name.split_once('@').expect("a card and a target");
+    let program = std::env::var_os(format!("{PROGRAM}{target}")).map(PathBuf::from).unwrap_or_default();
+    let card = cards::find(card).expect("a card");
+    let target = Target::try_from(target.replace("step_", "step ").replace("a_plain_process", "a plain process"))
+        .expect("a target");
     let root = host.busybox_root("rootfs");
     host.add_probe(&root);
-    let ring = Ring { host, target, program: variable(PROGRAM).into(), root };
+    let engine = if target == Target::Docker { Engine::start(host, &root) } else { Engine::none() };
+    let ring = Ring { host, target, program, root, engine };
     let result = match ring.obstacle(card.needs) {
         Some(why) => (None, why),
         None => (card.play)(&ring),
     };
+    println!("{}", serde_json::to_string(&result).expect("a verdict is plain"));
+    drop(ring);
     // The demo of step 4 keeps its folder of leases for the next run.
     let _other_targets_have_none = std::fs::remove_dir_all("/run/step04-net-bridge");
     // An engine keeps the parent of its cgroups.
     host.remove_cgroup_parent();
-    println!("{}", serde_json::to_string(&result).expect("a verdict is plain"));
+    if matches!(target, Target::Docker | Target::Podman) {
+        // What those keep on their host, rules and mounts, goes with it.
+        testkit::end_without_leak_check();
+    }
 }

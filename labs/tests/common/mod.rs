@@ -15,7 +15,7 @@ use testkit::{Host, Need};
 
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
 pub const UML: Need = Need::Program("linux.uml", "user-mode-linux");
-pub const MINUTES: Need = Need::Time(Duration::from_secs(600));
+pub const MINUTES: Need = Need::Time(Duration::from_secs(1200));
 
 /// `program` without what the runner of this test has told it.
 pub fn outside(program: &str) -> Command {

@@ -185,7 +185,10 @@ fn serve_udp(name: &str, socket: &UdpSocket, stop: &AtomicBool, ready: &Ready) {
     }
 }
 
-/// What the server at `address` says to a client in `netns`; `None` when there is no answer within a second.
+/// How long an answer may take. A packet over a link that came up just now may be lost: TCP asks again after a second.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What the server at `address` says to a client in `netns`; `None` when there is no answer.
 pub(crate) fn ask(netns: Option<&Netns>, address: &str, protocol: Protocol) -> Option<String> {
     let address: SocketAddr = address.parse().unwrap();
     let work = || {
@@ -201,8 +204,8 @@ pub(crate) fn ask(netns: Option<&Netns>, address: &str, protocol: Protocol) -> O
 }
 
 fn ask_tcp(address: SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
@@ -213,9 +216,9 @@ fn ask_udp(address: SocketAddr) -> Option<String> {
     let socket = UdpSocket::bind(any).unwrap();
     // Connected, so that an answer from another address than the one asked is no answer.
     socket.connect(address).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    socket.send(b"?").ok()?;
+    socket.set_read_timeout(Some(PATIENCE / 5)).unwrap();
     let mut answer = [0; 256];
-    let length = socket.recv(&mut answer).ok()?;
+    let mut ask = || socket.send(b"?").and_then(|_| socket.recv(&mut answer)).ok();
+    let length = (0..5).find_map(|_| ask())?;
     Some(String::from_utf8(answer[..length].to_vec()).unwrap())
 }
