@@ -71,7 +71,7 @@ pub fn reference(bytes: &[u8]) {
 /// Dockerfiles: lines, instructions, words with variables, patterns; and the same text as a `.dockerignore`.
 pub fn dockerfile(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let lookup = |name: &str| (name.len() % 2 == 0).then(|| format!("{name}$"));
+    let lookup = |name: &str| name.len().is_multiple_of(2).then(|| format!("{name}$"));
     match Dockerfile::parse("Dockerfile", text) {
         // Errors quote the line and put a caret under it.
         Err(problem) => assert!(!problem.to_string().is_empty()),
