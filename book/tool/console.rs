@@ -170,6 +170,7 @@ impl Transcript {
 static REDACTIONS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     [
         (r"\[\d{6,}\]", "[INODE]"),
+        (r"\.rs:\d+", ".rs:LINE"),
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
         (r"\b[0-9a-f]{12}\b", "ID"),
         (r"\bstep0\d-[A-Za-z0-9]{6}\b", "step0-SCRATCH"),

@@ -452,8 +452,9 @@ fn tara_uses_little_memory(host: &Host) {
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     fs::write(host.path("shared/stop"), "").unwrap();
     child.wait().unwrap();
-    // The debug build of the tests has a larger text than the one that users run; even so:
-    assert!(peak < 16 * 1024, "{peak} kB");
+    // Most of it are pages of the program's own file, and a debug build has three times as many.
+    let bound = if cfg!(debug_assertions) { 24 } else { 8 };
+    assert!(peak < bound * 1024, "{peak} kB");
 }
 
 fn as_user(host: &Host, arguments: &[&str]) -> testkit::Output {

@@ -55,8 +55,9 @@ fn sources(root: &Path) -> Vec<PathBuf> {
             let name = entry.file_name();
             let path = entry.path();
             if entry.file_type().expect("its type").is_dir() {
-                // Students' crates are no part of the workspace.
-                if name != "target" && name != "my-labs" && !name.as_encoded_bytes().starts_with(b".") {
+                // Students' crates are no part of the workspace, and the fuzzer has one of its own.
+                if name != "target" && name != "my-labs" && name != "fuzz" && !name.as_encoded_bytes().starts_with(b".")
+                {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -143,14 +143,16 @@ impl Create {
     }
 }
 
-/// A new network namespace, made while the rest is prepared; not where it has to belong to a user namespace that is not there yet.
+/// A new network namespace, made while the rest is prepared; not where it has to belong to a user namespace that is not there yet, nor
+/// where devices are given to the process, which is in it from the beginning only when the clone has made it.
 fn begin_network(spec: &Spec) -> Result<Option<Begun>> {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
     let has = |kind, new: bool| {
         let mut all = namespaces.into_iter().flatten().filter(|namespace| namespace.typ() == kind);
         all.any(|namespace| !new || namespace.path().is_none())
     };
-    let begins = has(LinuxNamespaceType::Network, true) && !has(LinuxNamespaceType::User, false);
+    let gets_devices = spec.linux().as_ref().is_some_and(|linux| linux.net_devices().is_some());
+    let begins = has(LinuxNamespaceType::Network, true) && !has(LinuxNamespaceType::User, false) && !gets_devices;
     begins.then(Begun::loopback).transpose()
 }
 

@@ -13,6 +13,8 @@ use std::process::Command;
 /// Makes a system of the bare kernel, runs `main`, and switches the machine off when it has ended.
 pub(crate) fn run(main: &mut Command) -> ! {
     mount_all();
+    // As every machine has one; the kernel's own is `(none)`.
+    nix::unistd::sethostname("machine").expect("PID 1 of a machine may name it");
     let modules = std::env::var(MODULES).unwrap_or_default();
     modules.split(',').filter(|name| !name.is_empty()).for_each(load);
     match main.env("TMPDIR", "/run").spawn() {
