@@ -30,7 +30,7 @@ testkit::suite! {
     secrets_leave_no_trace: [BUSYBOX],
     a_locked_cache_is_one_runs_at_a_time: [BUSYBOX],
     contexts_come_from_standard_input: [BUSYBOX],
-    files_are_fetched_from_servers: [BUSYBOX],
+    files_are_fetched_from_servers: [Need::Root, BUSYBOX],
     outputs_are_what_their_tools_read: [Need::Root, BUSYBOX, SKOPEO],
 }
 

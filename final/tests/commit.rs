@@ -11,7 +11,7 @@ use testkit::{BUSYBOX, Host, Need};
 testkit::suite! {
     what_was_written_is_in_the_image: [BUSYBOX],
     deletions_are_in_the_image: [BUSYBOX],
-    the_configuration_is_the_containers: [BUSYBOX],
+    the_configuration_is_the_containers: [Need::Root, BUSYBOX],
     the_same_container_gives_the_same_layer: [BUSYBOX],
     other_tools_read_the_layer: [Need::Root, BUSYBOX],
 }

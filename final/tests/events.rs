@@ -17,7 +17,7 @@ testkit::suite! {
     images_are_told_of: [BUSYBOX],
     the_file_is_bounded: [BUSYBOX],
     networks_and_volumes_are_told_of_in_dockers_order: [Need::Root, BUSYBOX],
-    what_is_done_to_a_container_is_told: [BUSYBOX],
+    what_is_done_to_a_container_is_told: [Need::Root, BUSYBOX],
     a_container_that_ran_out_of_memory_is_told_of: [Need::Root, BUSYBOX],
 }
 

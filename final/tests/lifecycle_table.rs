@@ -9,12 +9,12 @@ mod common;
 use common::{Engine, error};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{BUSYBOX, Host, until};
+use testkit::{BUSYBOX, Host, Need, until};
 
 testkit::suite! {
     created: [BUSYBOX],
-    running: [BUSYBOX],
-    paused: [BUSYBOX],
+    running: [Need::Root, BUSYBOX],
+    paused: [Need::Root, BUSYBOX],
     restarting: [BUSYBOX],
     exited: [BUSYBOX],
     dead: [BUSYBOX],

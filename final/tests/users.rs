@@ -26,7 +26,7 @@ testkit::suite! {
     a_terminal_belongs_to_the_containers_root: [Need::Root, BUSYBOX],
     a_kill_leaves_nothing_that_is_not_reclaimed: [Need::Root, BUSYBOX],
     what_does_not_go_together_is_refused: [Need::Root, BUSYBOX],
-    without_root_it_is_refused: [BUSYBOX],
+    without_root_it_is_refused: [Need::Root, BUSYBOX],
 }
 
 const AUTO: [&str; 4] = ["--userns", "auto", "--network", "none"];
