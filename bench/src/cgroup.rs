@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use step05_cgroups::{Hierarchy, Tree};
 
 /// The parent of what `tara` makes.
 pub(crate) const TARA: &str = "/tara-bench";
@@ -26,6 +27,13 @@ fn trees() -> Vec<PathBuf> {
     }
     let entries = fs::read_dir(ROOT).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Our own cgroups: some take a parent that they are told for one below these (`lxc-execute`).
+fn own() -> Vec<PathBuf> {
+    let hierarchy = Hierarchy::find().unwrap_or_default();
+    let own = |tree: &Tree| tree.own.as_ref().map(|own| tree.mount_point.join(own.strip_prefix("/").unwrap_or(own)));
+    hierarchy.trees().iter().filter_map(own).collect()
 }
 
 /// Makes the floor's parent, with the controllers that it limits.
@@ -66,7 +74,7 @@ pub(crate) fn remove_of_engines(before: &[PathBuf]) {
 pub(crate) fn remove_all() {
     let begin = Instant::now();
     let ours = |tree: PathBuf| [TARA, FLOOR, PEERS].map(|name| tree.join(name.trim_start_matches('/')));
-    let mut left: Vec<PathBuf> = trees().into_iter().flat_map(ours).collect();
+    let mut left: Vec<PathBuf> = trees().into_iter().chain(own()).flat_map(ours).collect();
     loop {
         left.retain(|folder| !remove(folder));
         if left.is_empty() {

@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -56,11 +57,8 @@ pub(crate) fn outer(disk: Option<&Path>) -> Result<ExitCode> {
         bail!("the bench makes namespaces, cgroups and mounts: run it as root");
     }
     let disk = disk.map(|disk| disk.join(format!("tara-bench-{}", std::process::id())));
-    let all = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
+    // The mounts are the inner process's alone: a folder that is mounted on here could not be removed here.
+    let all = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     let mut waiting = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         waiting.add(signal);
@@ -83,8 +81,11 @@ pub(crate) fn outer(disk: Option<&Path>) -> Result<ExitCode> {
     let status = inner.wait()?;
     cgroup::remove_all();
     cgroup::remove_of_engines(&of_engines);
-    if let Some(disk) = disk {
-        let _nothing_was_made = fs::remove_dir_all(disk);
+    match disk.map(|disk| (fs::remove_dir_all(&disk), disk)) {
+        Some((Err(error), disk)) if error.kind() != ErrorKind::NotFound => {
+            eprintln!("bench: the folder `{}` stays: {error}", disk.display());
+        }
+        _ => {}
     }
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130)))
 }
@@ -167,6 +168,7 @@ impl Stage {
 
 fn mounts() -> Result<()> {
     let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).context("make the stage's table of mounts")?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keep the stage's mounts private")?;
     // The host's would show the host's processes.
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).context("mount `/proc`")?;

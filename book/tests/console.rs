@@ -234,7 +234,10 @@ fn is_running(names: &[&str]) -> bool {
 
 impl Drop for OwnState {
     fn drop(&mut self) {
-        testkit::until("podman has tidied up", || (!is_running(&["podman", "conmon"])).then_some(()));
+        // An heir of `tara run --rm` is one of `tara`'s processes until all is removed.
+        testkit::until("all have tidied up", || (!is_running(&["podman", "conmon", "tara"])).then_some(()));
+        let check = Command::new(programs().join("tara")).args(["system", "check"]).output().unwrap();
+        assert!(check.status.success(), "the page leaves: {}", String::from_utf8_lossy(&check.stdout));
         let _not_made = umount2(&self.of_podman, MntFlags::MNT_DETACH);
         umount2("/var/lib", MntFlags::MNT_DETACH).unwrap();
         // What programs make at their first start and keep for the next ones: folders, the network that is always there.
@@ -243,7 +246,7 @@ impl Drop for OwnState {
         }
         let network = "ip link delete tara0; nft delete table inet tara; nft delete table bridge tara";
         // On the real host, and only if nobody else has something in it.
-        let parent = "rmdir /sys/fs/cgroup/{,*/}{tara,libpod_parent}";
+        let parent = "rmdir /sys/fs/cgroup/{,*/}{tara,libpod_parent/{conmon,}}";
         let _not_made = Command::new("bash").args(["-c", &format!("{network}; {parent}")]).output();
     }
 }
