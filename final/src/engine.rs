@@ -27,7 +27,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use step02_pid_ns::ForwardedSignals;
 use step03_mount_overlay::{Layers, Mount, Overlay, Setting, defaults};
-use step06_capabilities::User;
+use step06_capabilities::{MaskedPaths, User};
 use step07_images::{Digest, Error as ImageError, Image, Reference, Removed, Store};
 use sys::explain::phase;
 use sys::process::exit_code;
@@ -169,6 +169,8 @@ impl Engine {
         // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
         let own_users = request.arguments.security.own_users;
+        // Else this would wait for the network's thread.
+        MaskedPaths::throttles();
         // A network of a user namespace is its own: it is made with that, and connected then.
         let begun = if own_users { Ok(None) } else { self.plan(&id, None, &request.networking).begin_early() };
         // A network that was begun is waited for when something fails: see [`Begun`].

@@ -3,7 +3,7 @@
 use crate::directory::Directory;
 use crate::hierarchy::{Controller, Tree, Version};
 use crate::limits::Limits;
-use crate::parent::{Parent, Wish, is_name, make};
+use crate::parent::{Parent, Wish, is_name, make_in};
 use crate::plan::{trees, wishes};
 use crate::remove::remove_tree;
 use crate::words::DEVICES;
@@ -136,12 +136,12 @@ impl Cgroup {
     }
 
     pub(crate) fn make_in(&mut self, tree: &Tree, wishes: &[Wish]) -> Result<(), Error> {
-        let path = self.parent.ensure(tree, wishes)?.join(&self.id);
-        match make(&path) {
-            // Whoever shares the parent may have removed it between the two calls.
+        let path = self.parent.prepare(tree, wishes)?.join(&self.id);
+        match make_in(tree, &path) {
+            // In v1 the first of all containers; else somebody who shares the parent has removed it since.
             Err(Error::Path { errno: Errno::ENOENT, .. }) => {
                 self.parent.ensure(tree, wishes)?;
-                make(&path)?;
+                make_in(tree, &path)?;
             }
             result => result?,
         }

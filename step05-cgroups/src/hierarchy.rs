@@ -3,8 +3,8 @@
 //! A machine may have cgroup v2 (one tree, all controllers), v1 (a tree for each controller or few of them), both with the
 //! controllers split over them (*hybrid*), or nothing. Sources: cgroups(7); proc_pid_mountinfo(5); proc_pid_cgroup(5).
 
-use crate::Error;
 use crate::mountinfo::tree;
+use crate::{Error, usual};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,8 @@ impl Hierarchy {
     /// # Errors
     /// [`Error::Path`] without a `/proc`.
     pub fn find() -> Result<Self, Error> {
-        Self::find_below(Path::new("/"))
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        usual::trees(&own).map_or_else(|| Self::find_below(Path::new("/")), |trees| Ok(Self { trees }))
     }
 
     /// The same on a machine whose root is `root`: so that it is tested anywhere.

@@ -36,6 +36,7 @@ mod plan;
 mod remove;
 mod statistics;
 mod update;
+mod usual;
 mod values;
 pub mod words;
 

@@ -40,14 +40,14 @@ fn own_path<'a>(own: &'a str, version: Version, controllers: &[String]) -> Optio
 }
 
 /// `path` below the mount: a bind mount (a container's) shows only what is below its `root`.
-fn below(path: &str, root: &str) -> Option<PathBuf> {
+pub(crate) fn below(path: &str, root: &str) -> Option<PathBuf> {
     let rest = Path::new(path).strip_prefix(root).ok()?;
     let stays = rest.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     stays.then(|| rest.to_owned())
 }
 
 /// The words that are names of controllers: the others are mount options.
-fn known<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn known<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let is_known = |word: &&str| {
         Controller::ALL.iter().any(|controller| controller.v1_name() == *word || controller.v2_name() == Some(word))
     };

@@ -55,17 +55,26 @@ impl Parent {
         self.hierarchy.trees().iter().filter_map(place).collect()
     }
 
-    /// Makes the parent itself in `tree` with the controllers that are wished for, and returns its directory.
-    pub(crate) fn ensure(&self, tree: &Tree, wishes: &[Wish]) -> Result<PathBuf, Error> {
+    /// The directory of the parent itself in `tree`. In v2 it is made, with the controllers that are wished for; in v1 it is usually
+    /// there from the container before, and asking costs as much as trying.
+    pub(crate) fn prepare(&self, tree: &Tree, wishes: &[Wish]) -> Result<PathBuf, Error> {
         let flag = wishes.iter().find_map(|(_, flag)| *flag).unwrap_or("statistics");
         let at = tree.mount_point.clone();
         let refused = if tree.read_only { Error::ReadOnly { flag, at } } else { Error::NotDelegated { flag, at } };
         let base = base(tree).filter(|_| !tree.read_only).ok_or(refused)?;
-        match tree.version {
-            Version::V1 => make_v1(&base, &self.path)?,
-            Version::V2 => enable(tree, &base, &self.path, wishes)?,
+        if tree.version == Version::V2 {
+            enable(tree, &base, &self.path, wishes)?;
         }
         Ok(base.join(&self.path))
+    }
+
+    /// The same, and it is there.
+    pub(crate) fn ensure(&self, tree: &Tree, wishes: &[Wish]) -> Result<PathBuf, Error> {
+        let directory = self.prepare(tree, wishes)?;
+        if tree.version == Version::V1 {
+            make_v1(tree, &directory, self.path.components().count())?;
+        }
+        Ok(directory)
     }
 
     /// Removes the parent where no container's cgroup is left in it. Already gone is no error.
@@ -112,38 +121,35 @@ pub(crate) fn base(tree: &Tree) -> Option<PathBuf> {
 }
 // ANCHOR_END: base
 
-/// Makes the directories of `path`, level by level, where they are not there yet.
-fn make_v1(base: &Path, path: &Path) -> Result<(), Error> {
-    if base.join(path).is_dir() {
-        return Ok(());
-    }
-    let mut directory = base.to_owned();
-    for part in path.components() {
-        directory.push(part);
-        match make(&directory) {
-            Err(Error::Path { errno: Errno::EEXIST, .. }) => {}
-            result => result?,
-        }
-    }
-    Ok(())
+/// Makes `directory` and what is missing of the `levels` that end in it.
+fn make_v1(tree: &Tree, directory: &Path, levels: usize) -> Result<(), Error> {
+    let way: Vec<&Path> = directory.ancestors().take(levels).collect();
+    way.into_iter().rev().try_for_each(|level| match make_in(tree, level) {
+        Err(Error::Path { errno: Errno::EEXIST, .. }) => Ok(()),
+        result => result,
+    })
 }
 
 /// Makes one cgroup.
 pub(crate) fn make(directory: &Path) -> Result<(), Error> {
-    fs::create_dir(directory).map_err(|error| Error::path("make the cgroup", directory, errno(&error)))?;
-    inherit_cpuset(directory)
+    fs::create_dir(directory).map_err(|error| Error::path("make the cgroup", directory, errno(&error)))
+}
+
+/// The same in `tree`, ready to take processes.
+pub(crate) fn make_in(tree: &Tree, directory: &Path) -> Result<(), Error> {
+    make(directory)?;
+    let is_cpuset = |name: &String| name == Controller::Cpuset.v1_name();
+    if tree.version == Version::V1 && tree.controllers.iter().any(is_cpuset) { inherit(directory) } else { Ok(()) }
 }
 
 /// A new cpuset of v1 is empty, and what is empty takes no process: it gets what its parent has.
 // ANCHOR: cpuset
-fn inherit_cpuset(directory: &Path) -> Result<(), Error> {
+fn inherit(directory: &Path) -> Result<(), Error> {
     let Some(parent) = directory.parent() else { return Ok(()) };
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let path = directory.join(name);
-        // Most trees have no such file: then there is nothing to inherit.
-        let Some(own) = files::read(&path)? else { return Ok(()) };
-        // In v2, where there are no tasks, an empty file means "as the parent".
-        if own.trim().is_empty() && directory.join("tasks").exists() {
+        // Not empty with `cgroup.clone_children`.
+        if files::read(&path)?.unwrap_or_default().trim().is_empty() {
             let set = files::read(&parent.join(name))?.unwrap_or_default();
             files::write(&path, set.trim()).map_err(|errno| Error::path("inherit", &path, errno))?;
         }

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 use sys::mount::{FsContext, Propagation, attach, attr, clone_tree, set_attributes};
 use sys::{Errno, Failure, Whilst, fd};
 
@@ -41,10 +42,15 @@ impl MaskedPaths {
     /// Docker's lists. Besides [`Self::MASKED`], what each processor says about its temperature.
     #[must_use]
     pub fn docker() -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let of_processor = |number: u32| PathBuf::from(format!("/sys/devices/system/cpu/cpu{number}/thermal_throttle"));
-        let throttles = (0..).map(of_processor).take_while(|path| path.exists());
-        let masked = Self::MASKED.iter().map(PathBuf::from).chain(throttles).collect();
+        let masked = Self::MASKED.iter().map(PathBuf::from).chain((0..Self::throttles()).map(throttle)).collect();
         (masked, Self::READ_ONLY.iter().map(PathBuf::from).collect())
+    }
+
+    /// How many processors say something about their temperature. Asked once: sysfs has one lock for all, and whoever makes a network
+    /// namespace meanwhile holds it (0.2 ms). So it is worth asking before that.
+    pub fn throttles() -> u32 {
+        static FOUND: OnceLock<u32> = OnceLock::new();
+        *FOUND.get_or_init(|| (0..).find(|number| !throttle(*number).exists()).unwrap_or_default())
     }
 
     /// Takes the paths, as the container sees them.
@@ -82,6 +88,10 @@ impl MaskedPaths {
         Ok(())
     }
     // ANCHOR_END: enter
+}
+
+fn throttle(processor: u32) -> PathBuf {
+    PathBuf::from(format!("/sys/devices/system/cpu/cpu{processor}/thermal_throttle"))
 }
 
 /// What lies over masked paths, made when the first one needs it.

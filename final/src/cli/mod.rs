@@ -53,8 +53,8 @@ use crate::engine::{Engine, Finished};
 use crate::report;
 use anyhow::Result;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-pub(crate) use lazily::Lazily;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+pub(crate) use lazily::{Lazily, parse};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -62,14 +62,20 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "tara", version, max_term_width = 100)]
 pub struct Cli {
+    #[command(flatten)]
+    directories: Directories,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Directories {
     /// Where images and containers are kept [default: /var/lib/tara, without root $XDG_DATA_HOME/tara].
     #[arg(long, value_name = "DIR", global = true, help_heading = "State directories")]
     root: Option<PathBuf>,
     /// Where the state of running containers is kept [default: /run/tara, without root $XDG_RUNTIME_DIR/tara].
     #[arg(long, value_name = "DIR", global = true, help_heading = "State directories")]
     run_root: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,7 +172,7 @@ pub fn main() -> ExitCode {
         Some(word) if word == "oci" => return crate::oci::main(arguments.into_iter().skip(1)),
         _ => {}
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse::<Cli, Directories, Command>("tara", &arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -214,7 +220,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 impl Cli {
     fn run(&self) -> Result<Finished> {
-        let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
+        let (root, run) = (self.directories.root.as_deref(), self.directories.run_root.as_deref());
         match &self.command {
             Command::Run(asked) => match asked.explain() {
                 Some(code) => code.map(Finished::from),
@@ -241,7 +247,7 @@ impl Cli {
             Command::Manifest(manifest) => return manifest.run(),
             _ => {}
         }
-        let (root, run) = (self.root.as_deref(), self.run_root.as_deref());
+        let (root, run) = (self.directories.root.as_deref(), self.directories.run_root.as_deref());
         let exec = match &self.command {
             Command::Exec(exec) => Some(&**exec),
             Command::Container(command) => command.exec(),

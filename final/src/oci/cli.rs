@@ -3,11 +3,11 @@
 use super::log::{Format, Log};
 use super::state::{Folder, SPECIFICATION};
 use super::{create, delete, events, exec, features, kill, list, pause, ps, run, spec, update};
-use crate::cli::{Lazily, print};
+use crate::cli::{Lazily, parse, print};
 use crate::dirs::Dirs;
 use crate::report::Refusal;
 use anyhow::{Result, ensure};
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +16,14 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "tara-oci", disable_version_flag = true, arg_required_else_help = true, max_term_width = 100)]
 struct Oci {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Global {
     /// Where the state of containers is kept [default: /run/tara/oci, without root $XDG_RUNTIME_DIR/tara/oci].
     #[arg(long, value_name = "DIR", global = true)]
     root: Option<PathBuf>,
@@ -40,8 +48,6 @@ struct Oci {
     /// Print the version, ours and the specification's.
     #[arg(short, long)]
     version: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 /// Who makes the cgroups.
@@ -95,7 +101,7 @@ enum Command {
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let oci = match Oci::try_parse_from(&arguments) {
+    let oci = match parse::<Oci, Global, Command>("tara-oci", &arguments) {
         Ok(oci) => oci,
         Err(error) => {
             // The list of commands says what each is for, and that is not defined yet.
@@ -104,7 +110,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    let log = Log { file: oci.log.clone(), format: oci.log_format };
+    let log = Log { file: oci.global.log.clone(), format: oci.global.log_format };
     match oci.run() {
         Ok(code) => code.into(),
         Err(error) => {
@@ -163,21 +169,21 @@ impl Oci {
 
     /// Whether containers get no cgroup. systemd's way of naming them would be taken for a path.
     fn no_cgroup(&self) -> Result<bool> {
-        let systemd = self.systemd_cgroup || self.cgroup_manager == Manager::Systemd;
+        let systemd = self.global.systemd_cgroup || self.global.cgroup_manager == Manager::Systemd;
         let refusal = Refusal::new("cgroups made by systemd are not supported").code(1);
         ensure!(!systemd, refusal.help("set the caller's cgroup driver or manager to `cgroupfs`"));
-        Ok(self.cgroup_manager == Manager::Disabled)
+        Ok(self.global.cgroup_manager == Manager::Disabled)
     }
 
     /// Docker and containerd read these lines.
     fn print_version(&self) -> Result<u8> {
-        ensure!(self.version, Refusal::new("no command was given").help("`tara oci --help` lists them").code(1));
+        ensure!(self.global.version, Refusal::new("no command was given").help("`tara oci --help` lists them").code(1));
         print(&format!("tara-oci version {}\nspec: {SPECIFICATION}\n", env!("CARGO_PKG_VERSION")));
         Ok(0)
     }
 
     fn root(&self) -> Result<PathBuf> {
-        match &self.root {
+        match &self.global.root {
             Some(root) => Ok(std::path::absolute(root)?),
             None => Ok(Dirs::choose(None, None, nix::unistd::geteuid())?.run.join("oci")),
         }

@@ -82,14 +82,13 @@ impl Security {
     /// # Errors
     /// A name that is none.
     pub fn capabilities(&self) -> Result<Capabilities> {
-        let kernel = Capabilities::of_kernel()?;
         if self.privileged {
-            return Ok(kernel);
+            return Ok(Capabilities::of_kernel()?);
         }
         if self.cap_add.is_empty() && self.cap_drop.is_empty() {
             return Ok(Capabilities::docker());
         }
-        Ok(Capabilities::docker().tweak(&self.cap_add, &self.cap_drop, kernel)?)
+        Ok(Capabilities::docker().tweak(&self.cap_add, &self.cap_drop, Capabilities::of_kernel()?)?)
     }
 
     /// The five sets of `user`, in OCI's words.
@@ -143,7 +142,6 @@ impl Security {
     }
 }
 
-/// A path of the list and all below it; `*` at the end of a name stands for anything, as podman's.
 /// Adds what every container may open to a list of devices; without a list nothing else is allowed.
 ///
 /// # Errors
@@ -157,6 +155,7 @@ pub(crate) fn with_default_devices(rules: Option<Vec<LinuxDeviceCgroup>>) -> Res
     Ok(rules)
 }
 
+/// A path of the list; `*` at its end stands for anything, as podman's.
 fn covers(given: &Path, path: &Path) -> bool {
     match given.to_str().and_then(|text| text.strip_suffix('*')) {
         Some(beginning) => path.to_str().is_some_and(|path| path.starts_with(beginning)),
