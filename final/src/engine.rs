@@ -1,11 +1,12 @@
 //! What the commands do. The command line, and later the daemon and the OCI face, call this and hold no logic of their own.
 
 use crate::cgroup;
-use crate::container::{Asked, AskedPrivileges, Container, Exit, LastWord, Lock, Record, State, claim_name, new_id};
+use crate::container::{Asked, AskedPrivileges, Container, Exit, LastWord, Lock, Record, State, new_id};
 use crate::dirs::Dirs;
 use crate::events::{Notes, note_other};
 use crate::launch::{Launch, Supervision, launch};
 use crate::monitor::Monitor;
+use crate::names::claim_name;
 use crate::network::{self, Begun, Networking, Plan, open_namespace};
 use crate::reclaim::{put_to_rest, reclaim, reclaim_with_volumes};
 use crate::rootless::Privilege;
