@@ -43,7 +43,7 @@ const RESTARTING: Gives = Refused(1, "container `web` is restarting");
 const PAUSED: Gives = Refused(1, "container `web` is paused");
 const NOT_PAUSED: Gives = Refused(1, "container `web` is not paused");
 const STARTING: Gives = Refused(1, "container `web` is just starting");
-const TAKEN: Gives = Refused(1, "the name `web` is taken");
+const TAKEN: Gives = Refused(1, "the container name `web` is already in use");
 const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
 
 fn cannot_remove(state: &'static str) -> Gives {
