@@ -93,6 +93,9 @@ pub struct AskedPrivileges {
     pub privileged: bool,
     /// `--security-opt`.
     pub options: Vec<String>,
+    /// `--group-add`.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }
 
 /// How a container ended.

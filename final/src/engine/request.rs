@@ -48,15 +48,15 @@ pub struct RunRequest {
 }
 
 /// What the record keeps of it; nothing of the default.
-pub(super) fn privileges(
-    Security { cap_add, cap_drop, privileged, options, .. }: &Security,
-) -> Option<AskedPrivileges> {
-    let default = cap_add.is_empty() && cap_drop.is_empty() && !privileged && options.is_empty();
+pub(super) fn privileges(security: &Security) -> Option<AskedPrivileges> {
+    let Security { cap_add, cap_drop, privileged, options, groups, .. } = security;
+    let default = [cap_add, cap_drop, options, groups].iter().all(|words| words.is_empty()) && !privileged;
     let asked = || AskedPrivileges {
         cap_add: cap_add.clone(),
         cap_drop: cap_drop.clone(),
         privileged: *privileged,
         options: options.clone(),
+        groups: groups.clone(),
     };
     (!default).then(asked)
 }
