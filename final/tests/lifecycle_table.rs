@@ -179,7 +179,12 @@ fn check(engine: &Engine<'_>, command: &str, gives: Gives) -> Result<(), String>
     }
     let output = engine.tara(&command.split(' ').collect::<Vec<_>>());
     let fits = match gives {
-        Refused(code, why) => error(&output) == (code, format!("error: {why}").as_str()),
+        Refused(code, why) => {
+            let line = error(&output).1.strip_prefix("error: ").unwrap_or_default();
+            let said = line.strip_prefix(why);
+            // Who has a name that is taken, is said by an id.
+            output.code == code && said.is_some_and(|more| more.is_empty() || more.starts_with(" by container `"))
+        }
         Says(begin) => output.code == 0 && output.stdout.starts_with(begin),
         Becomes(expected) => output.code == 0 && state(engine) == expected,
         Elsewhere => true,

@@ -5,6 +5,7 @@ use super::state::{Live, PAUSE, STATE, State};
 use super::{Turn, none};
 use crate::dirs::Dirs;
 use crate::network::Networking;
+use crate::reclaim::gone;
 use crate::upkeep::Upkeep;
 use crate::volumes::MountPoint;
 use anyhow::{Context, Result};
@@ -160,6 +161,18 @@ impl Record {
         if self.auto_remove { Ok(()) } else { self.write_as(dirs, Sync::Later) }
     }
 
+    /// Takes it from the disk before a container that is removed when it ends runs: it is part of the state then.
+    ///
+    /// # Errors
+    /// unlink(2).
+    pub(crate) fn leave_disk(&self, dirs: &Dirs) -> Result<()> {
+        if !self.auto_remove {
+            return Ok(());
+        }
+        let path = dirs.container(&self.id).join(RECORD);
+        fs::remove_file(&path).or_else(gone).with_context(|| format!("remove `{}`", path.display()))
+    }
+
     /// Writes down that it runs. What is to stay is synced to the disk now, while the program is on its way; of `--rm` the
     /// record and the state are one file.
     ///
@@ -192,9 +205,13 @@ impl Record {
     /// The same for a command that names the container as `reference`.
     ///
     /// # Errors
-    /// [`Refusal`] when it has been removed meanwhile; and as [`Record::write`].
+    /// [`Refusal`](crate::report::Refusal) when it has been removed meanwhile; and as [`Record::write`].
     pub(crate) fn rewrite(&self, dirs: &Dirs, reference: &str) -> Result<()> {
-        let written = replace(&dirs.container(&self.id).join(RECORD), self, Sync::Now);
+        let path = dirs.container(&self.id).join(RECORD);
+        if self.auto_remove && !path.exists() {
+            return self.write_last_word(dirs);
+        }
+        let written = replace(&path, self, Sync::Now);
         written.map_err(|error| match error.downcast_ref::<io::Error>() {
             Some(cause) if cause.kind() == ErrorKind::NotFound => none(reference),
             _ => error,

@@ -53,7 +53,7 @@ impl Engine {
             Notes::default().and_oom(record).and(record, "die", &more).and_left(record)
         };
         phase("away with all of it: renamed into the trash, emptied by whom this process leaves behind");
-        if record.auto_remove {
+        if record.auto_remove && !self.is_kept(&record.id) {
             let notes = died(&record).and(&record, "destroy", &[]);
             if record.mounts.iter().any(|mount| mount.name.is_some()) {
                 volumes::release(&self.dirs, &record.id, true)?;
@@ -66,6 +66,8 @@ impl Engine {
         if let Some(monitor) = monitor {
             record = self.start_by_policy(record, signals, monitor, &died)?;
         }
+        // Its overlay goes before the lock: who starts it again mounts the same folders.
+        drop(mounts);
         record.write_ended(&self.dirs)?;
         put_to_rest(&self.dirs, &record.id, lock)?;
         Ok(code(&record).into())

@@ -4,6 +4,7 @@ use super::request::{asked, hostname, networking, privileges};
 use super::{Engine, RunRequest};
 use crate::container::Record;
 use crate::names::claim_name;
+use crate::reclaim::gone;
 use crate::spec;
 use crate::users;
 use crate::volumes::{self, MountPoint, Wanted};
@@ -61,6 +62,16 @@ impl Engine {
             mounts: &request.mounts,
         };
         volumes::attach(&self.dirs, id, wanted, overlay.as_fd())
+    }
+
+    /// Lets a volatile overlay be mounted once more. The kernel leaves a mark that forbids it, because what was not synced may be
+    /// lost with the machine; this machine has not gone down since. Source: Linux, filesystems/overlayfs.rst, "Volatile mount".
+    ///
+    /// # Errors
+    /// unlink(2).
+    pub(crate) fn forget_volatile(&self, id: &str) -> Result<()> {
+        let mark = self.dirs.container(id).join("work/work/incompat");
+        std::fs::remove_dir_all(&mark).or_else(gone).with_context(|| format!("remove `{}`", mark.display()))
     }
 
     /// Mounts the overlay over the container's own layer.

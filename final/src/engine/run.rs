@@ -120,7 +120,7 @@ impl Engine {
 
     /// Removes what was made of a container before `error`. What failed first is what the user has to know; what stays,
     /// `system check` names.
-    fn undo(&self, id: &str, lock: Lock, error: anyhow::Error) -> anyhow::Error {
+    pub(crate) fn undo(&self, id: &str, lock: Lock, error: anyhow::Error) -> anyhow::Error {
         match reclaim_with_volumes(&self.dirs, id, Some(lock)) {
             Ok(()) => error,
             Err(leftover) => error.context(format!("{leftover:#}")),

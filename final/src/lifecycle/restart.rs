@@ -18,6 +18,8 @@ use step02_pid_ns::ForwardedSignals;
 
 /// In `RUN/containers/<id>`: somebody has stopped it.
 const STAY_DOWN: &str = "stay-down";
+/// In `RUN/containers/<id>`: somebody is about to start it again, though it is one that is removed when it ends.
+const KEPT: &str = "kept";
 
 impl Engine {
     /// Starts a container that has ended again, as often as its policy says; returns with the end that stays.
@@ -106,6 +108,20 @@ impl Engine {
         }
         let _wakes_it = dial(&folder);
         Ok(())
+    }
+
+    /// Says that a container which is removed when it ends (`--rm`) stays this time, to be started again.
+    ///
+    /// # Errors
+    /// open(2).
+    pub(super) fn keep(&self, id: &str) -> Result<()> {
+        let made = fs::File::create(self.dirs().live(id).join(KEPT));
+        made.map(drop).context("say that the container is kept")
+    }
+
+    /// Whether somebody has said so.
+    pub(crate) fn is_kept(&self, id: &str) -> bool {
+        self.dirs().live(id).join(KEPT).exists()
     }
 
     /// Gives a container another restart policy; one that runs obeys it when it ends.

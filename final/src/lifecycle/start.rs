@@ -66,9 +66,13 @@ impl Engine {
         network::forget(self.dirs(), id)?;
         State::forget(self.dirs(), id);
         (record.upkeep.restarts, record.upkeep.stopped_by_hand) = (0, false);
-        let started = monitor.prepare(&record, &lock).and_then(|()| self.start_once_more(record, &signals, monitor));
+        let prepared = record.leave_disk(self.dirs()).and_then(|()| monitor.prepare(&record, &lock));
+        let started = prepared.and_then(|()| self.start_once_more(record, &signals, monitor));
         match started {
             Ok(ran) => self.end(ran, lock, &signals, Some(monitor)),
+            Err(error) if before.auto_remove => {
+                Err(self.undo(id, lock, error.context(format!("cannot start container `{}`", before.name))))
+            }
             Err(error) => {
                 before.write(self.dirs())?;
                 network::forget(self.dirs(), id)?;
@@ -87,6 +91,9 @@ impl Engine {
     ) -> Result<Ran> {
         if users::are_own(&record.spec) {
             users::take(self.dirs(), &record.id)?;
+        }
+        if record.auto_remove {
+            self.forget_volatile(&record.id)?;
         }
         let overlay = self.overlay(&record.id, &record.layers, record.auto_remove)?;
         self.start_made(record, &overlay, None, signals, Some(monitor), Notes::default())

@@ -21,6 +21,8 @@ pub struct StopRequest {
     pub signal: Option<String>,
     /// How long to wait before killing: `None` is what the container says, `Some(None)` is for ever.
     pub patience: Option<Option<Duration>>,
+    /// Whether they are to be started again: then one that is removed when it ends stays.
+    pub to_start_again: bool,
 }
 
 struct Stopping {
@@ -51,6 +53,9 @@ impl Engine {
         match status {
             Status::Running(_) | Status::Restarting(_) => self.end_its_restarts(&record.id)?,
             _ => return Ok(None),
+        }
+        if how.to_start_again && record.auto_remove {
+            self.keep(&record.id)?;
         }
         let process = match &status {
             Status::Running(state) => state.open(),
