@@ -55,7 +55,6 @@ pub mod names;
 pub mod network;
 pub mod oci;
 pub mod reclaim;
-mod removal;
 pub mod report;
 pub mod rootless;
 pub mod share;

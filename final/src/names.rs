@@ -1,6 +1,12 @@
-//! Names for containers that were given none, in docker's manner: an adjective and a surname from the history of computing.
+//! Names of containers: claimed under no lock, checked, and made up for those that were given none, in docker's manner: an
+//! adjective and a surname from the history of computing.
 
-use anyhow::{Result, ensure};
+use crate::dirs::Dirs;
+use crate::report::Refusal;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 
 const ADJECTIVES: [&str; 48] = [
     "able", "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "candid", "careful", "clever", "cosy",
@@ -82,6 +88,47 @@ pub fn check(name: &str) -> Result<()> {
         "`{name}` is no container name: two or more of [a-zA-Z0-9_.-] are wanted, the first a letter or digit"
     );
     Ok(())
+}
+
+/// Gives the container `id` the name it was asked for, or one that is free. A name is a link that is made only if it is
+/// not there: that is the lock.
+///
+/// # Errors
+/// [`Refusal`] for a name that another container has.
+pub fn claim_name(dirs: &Dirs, id: &str, wanted: Option<&str>) -> Result<String> {
+    if let Some(name) = wanted {
+        check(name)?;
+        return if try_name(dirs, id, name)? { Ok(name.to_owned()) } else { Err(conflict(dirs, name)) };
+    }
+    for attempt in 0..1000 {
+        let mut random = [0; 8];
+        sys::process::random(&mut random).context("random bytes for a name")?;
+        let name = random_name(random, attempt);
+        if try_name(dirs, id, &name)? {
+            return Ok(name);
+        }
+    }
+    bail!("no free name was found; give one with `--name`")
+}
+
+fn try_name(dirs: &Dirs, id: &str, name: &str) -> Result<bool> {
+    let link = dirs.names().join(name);
+    loop {
+        match symlink(id, &link) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => dirs.make()?,
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("make the name `{}`", link.display()));
+            }
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+fn conflict(dirs: &Dirs, name: &str) -> anyhow::Error {
+    let owner = fs::read_link(dirs.names().join(name)).unwrap_or_default();
+    let what = format!("the container name `{name}` is already in use by container `{}`", owner.display());
+    Refusal::new(what).help("remove that container (`tara rm`), or choose another name").into()
 }
 
 #[cfg(test)]

@@ -67,11 +67,7 @@ impl Engine {
         }
         let linux = record.spec.linux_mut().as_mut().context("the record has no part for Linux")?;
         linux.set_resources(Some(resources));
-        if record.auto_remove {
-            record.write_last_word(self.dirs())?
-        } else {
-            record.rewrite(self.dirs(), reference)?
-        }
+        record.rewrite(self.dirs(), reference)?;
         note(self.dirs(), &record, "update", &[]);
         Ok(())
     }

@@ -13,6 +13,7 @@ testkit::suite! {
     the_program_and_its_exit_code_are_as_without: [Need::Root, BUSYBOX],
     a_failed_start_is_explained_as_well: [Need::Root, BUSYBOX],
     the_page_needs_no_other_file: [Need::Root, BUSYBOX],
+    container_run_is_explained_as_well: [Need::Root, BUSYBOX],
 }
 
 /// The calls, as JSON has them.
@@ -70,4 +71,14 @@ fn the_page_needs_no_other_file(host: &Host) {
     let page = std::fs::read_to_string(file).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("pivot_root") && page.contains("<svg"));
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<link"));
+}
+
+fn container_run_is_explained_as_well(host: &Host) {
+    let engine = Engine::with_box(host);
+    let parent = host.cgroup_parent();
+    let words =
+        ["container", "run", "--cgroup-parent", &parent, "--rm", "--explain", "--network", "none", "box", "true"];
+    let output = engine.tara(&words);
+    assert!(output.stderr.contains("pivot_root"), "{output:?}");
+    engine.assert_clean();
 }

@@ -10,6 +10,7 @@ use testkit::{BUSYBOX, Host, Need, until};
 testkit::suite! {
     inspect_has_dockers_fields: [BUSYBOX],
     inspect_fills_templates_in: [BUSYBOX],
+    nothing_is_shown_by_its_type: [BUSYBOX],
     errors_of_templates_say_where: [BUSYBOX],
     what_scripts_ask_for_is_there: [Need::Root, BUSYBOX],
     networks_take_templates: [Need::Root, BUSYBOX],
@@ -62,6 +63,20 @@ fn inspect_fills_templates_in(host: &Host) {
     let whole: serde_json::Value = serde_json::from_str(&engine.tara(&["inspect", "-f", "json", "web"]).ok()).unwrap();
     assert_eq!(whole["Name"], "/web");
     engine.tara(&["rm", "web"]).ok();
+}
+
+/// docker's documents have types, and so has what is not there.
+fn nothing_is_shown_by_its_type(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["create", "--name", "plain", "box", "true"]).ok();
+    engine.tara(&["create", "--name", "web", "--group-add", "nogroup", "--group-add", "77", "box", "true"]).ok();
+    let asks = |name: &str, template: &str| engine.tara(&["inspect", "-f", template, name]).ok();
+    let lists =
+        "{{.HostConfig.GroupAdd}} {{.HostConfig.CapAdd}} {{len .HostConfig.CapDrop}} {{json .HostConfig.GroupAdd}}";
+    assert_eq!(asks("plain", lists), "[] [] 0 null\n");
+    assert_eq!(asks("plain", "{{.Config.Volumes}} {{.HostConfig.PidsLimit}}"), "map[] <nil>\n");
+    assert_eq!(asks("web", "{{.HostConfig.GroupAdd}} {{.HostConfig.CapAdd}}"), "[nogroup 77] []\n");
+    engine.tara(&["rm", "web", "plain"]).ok();
 }
 
 fn errors_of_templates_say_where(host: &Host) {

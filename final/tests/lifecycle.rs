@@ -21,6 +21,9 @@ testkit::suite! {
     kill_sends_the_signal_that_was_asked_for: [BUSYBOX],
     wait_gives_the_exit_code: [BUSYBOX],
     a_stopped_container_starts_again_with_its_files: [BUSYBOX],
+    restart_keeps_what_is_removed_at_its_end: [Need::Root, BUSYBOX],
+    restart_keeps_a_run_in_the_foreground: [BUSYBOX],
+    update_of_what_is_removed_at_its_end: [Need::Root, BUSYBOX],
     create_starts_nothing: [BUSYBOX],
     rename_changes_the_name_only: [BUSYBOX],
     logs_keep_the_streams_apart: [BUSYBOX],
@@ -144,6 +147,59 @@ fn a_stopped_container_starts_again_with_its_files(host: &Host) {
     engine.tara(&["wait", "count"]).ok();
     assert_eq!(engine.tara(&["logs", "-n", "1", "count"]).ok(), "3\n");
     engine.tara(&["rm", "count"]).ok();
+    engine.assert_clean();
+}
+
+/// As in docker: it is thrown away when it ends, but a restart is no end.
+fn restart_keeps_what_is_removed_at_its_end(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "echo x >> /count; wc -l < /count; trap 'exit 0' TERM; while :; do sleep 0.01; done";
+    let logged = |lines: &str| {
+        until(lines, || (engine.tara(&["logs", "web"]).stdout == lines).then_some(()));
+    };
+    detached(&engine, &["--rm", "--name", "web"], script);
+    logged("1\n");
+    assert_eq!(engine.tara(&["restart", "web"]).ok(), "web\n");
+    logged("1\n2\n");
+    engine.tara(&["update", "-m", "64m", "web"]).ok();
+    let asks = "{{.State.Status}} {{.HostConfig.AutoRemove}} {{.HostConfig.Memory}}";
+    assert_eq!(engine.tara(&["inspect", "-f", asks, "web"]).ok(), "running true 67108864\n");
+    assert_eq!(engine.tara(&["restart", "-t", "0", "web"]).ok(), "web\n");
+    logged("1\n2\n3\n");
+    engine.tara(&["stop", "web"]).ok();
+    until("it is gone", || engine.tara(&["ps", "-aq"]).ok().is_empty().then_some(()));
+    engine.assert_clean();
+}
+
+/// Its supervisor is `tara run` itself, which ends with the first end; after that it has a monitor.
+fn restart_keeps_a_run_in_the_foreground(host: &Host) {
+    let engine = Engine::with_box(host);
+    let script = "echo x >> /count; wc -l < /count; trap 'exit 5' TERM; while :; do sleep 0.01; done";
+    let run = ["run", "--rm", "--name", "web", "box", "sh", "-c", script];
+    let run = engine.command(&run).stdout(Stdio::piped()).spawn().unwrap();
+    until("it runs", || {
+        (engine.tara(&["inspect", "-f", "{{.State.Running}}", "web"]).stdout == "true\n").then_some(())
+    });
+    until("it listens", || engine.tara(&["exec", "web", "test", "-s", "/count"]).code.eq(&0).then_some(()));
+    assert_eq!(engine.tara(&["restart", "web"]).ok(), "web\n");
+    let output = run.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b"1\n"[..]));
+    until("it runs again", || (engine.tara(&["logs", "web"]).stdout == "2\n").then_some(()));
+    engine.tara(&["stop", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// What is changed before the first start holds in it.
+fn update_of_what_is_removed_at_its_end(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["create", "--rm", "--name", "web", "box", "sleep", "1000"]).ok();
+    engine.tara(&["update", "-m", "64m", "web"]).ok();
+    engine.tara(&["start", "web"]).ok();
+    let asks = |template: &str| engine.tara(&["inspect", "-f", template, "web"]).ok();
+    assert_eq!(asks("{{.HostConfig.Memory}} {{.State.Status}}"), "67108864 running\n");
+    engine.tara(&["update", "-m", "65m", "web"]).ok();
+    assert_eq!(asks("{{.HostConfig.Memory}}"), "68157440\n");
+    engine.tara(&["rm", "-f", "web"]).ok();
     engine.assert_clean();
 }
 

@@ -43,7 +43,7 @@ const RESTARTING: Gives = Refused(1, "container `web` is restarting");
 const PAUSED: Gives = Refused(1, "container `web` is paused");
 const NOT_PAUSED: Gives = Refused(1, "container `web` is not paused");
 const STARTING: Gives = Refused(1, "container `web` is just starting");
-const TAKEN: Gives = Refused(1, "the name `web` is taken");
+const TAKEN: Gives = Refused(1, "the container name `web` is already in use");
 const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
 
 fn cannot_remove(state: &'static str) -> Gives {
@@ -179,7 +179,12 @@ fn check(engine: &Engine<'_>, command: &str, gives: Gives) -> Result<(), String>
     }
     let output = engine.tara(&command.split(' ').collect::<Vec<_>>());
     let fits = match gives {
-        Refused(code, why) => error(&output) == (code, format!("error: {why}").as_str()),
+        Refused(code, why) => {
+            let line = error(&output).1.strip_prefix("error: ").unwrap_or_default();
+            let said = line.strip_prefix(why);
+            // Who has a name that is taken, is said by an id.
+            output.code == code && said.is_some_and(|more| more.is_empty() || more.starts_with(" by container `"))
+        }
         Says(begin) => output.code == 0 && output.stdout.starts_with(begin),
         Becomes(expected) => output.code == 0 && state(engine) == expected,
         Elsewhere => true,

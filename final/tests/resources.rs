@@ -20,6 +20,7 @@ testkit::suite! {
     half_a_processor_does_half_the_work: [Need::Root, BUSYBOX, Need::Machine, LONG],
     writes_to_a_disk_keep_to_their_rate: [BUSYBOX, Need::MachineOnly],
     the_container_sees_its_own_limits: [Need::Root, BUSYBOX, Need::Machine],
+    each_limit_is_in_its_file: [Need::Root, BUSYBOX, Need::Machine],
     limits_change_while_it_runs_and_stay: [Need::Root, BUSYBOX, Need::Machine],
     paused_processes_stand_still: [Need::Root, BUSYBOX, Need::Machine],
     a_paused_container_can_be_stopped_killed_and_removed: [Need::Root, BUSYBOX, Need::Machine],
@@ -117,6 +118,47 @@ fn the_container_sees_its_own_limits(host: &Host) {
     assert!(inside.starts_with("33554432\n77\n"), "{inside}");
     // It is at the root of what it sees.
     assert!(inside.lines().skip(2).all(|line| line.ends_with(":/")), "{inside}");
+}
+
+/// A disk of the machine that has a device file: its path and its number.
+fn disk() -> Option<(String, String)> {
+    let names = fs::read_dir("/sys/block").ok()?.flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let mut disks = names.filter_map(|name| {
+        let number = fs::read_to_string(format!("/sys/block/{name}/dev")).ok()?;
+        let path = format!("/dev/{name}");
+        fs::metadata(&path).is_ok().then(|| (path, number.trim().to_owned()))
+    });
+    disks.next()
+}
+
+/// The files and what is in them: on v1, and on v2. Source: Linux, cgroup-v1/ and cgroup-v2.rst.
+fn each_limit_is_in_its_file(host: &Host) {
+    let engine = Engine::with_box(host);
+    let check = |option: &str, value: &str, v1: (&str, &str), v2: (&str, &str)| {
+        let script = format!("cat /sys/fs/cgroup/{} || cat /sys/fs/cgroup/{}", v1.0, v2.0);
+        let inside = engine.shell(&[option, value], &format!("{{ {script}; }} 2>/dev/null")).ok();
+        assert!([v1.1, v2.1].contains(&inside.trim()), "{option} {value}: {inside}");
+    };
+    let soft = ("memory/memory.soft_limit_in_bytes", "33554432");
+    check("--memory-reservation", "32m", soft, ("memory.low", "33554432"));
+    check("--cpu-shares", "512", ("cpu/cpu.shares", "512"), ("cpu.weight", "20"));
+    let Some((path, number)) = disk() else { return };
+    for (option, rate, v1, v2) in [
+        ("--device-read-bps", "1mb", "read_bps", "rbps"),
+        ("--device-write-bps", "1mb", "write_bps", "wbps"),
+        ("--device-read-iops", "1048576", "read_iops", "riops"),
+        ("--device-write-iops", "1048576", "write_iops", "wiops"),
+    ] {
+        let all = ["rbps", "wbps", "riops", "wiops"];
+        let all = all.map(|name| format!("{name}={}", if name == v2 { "1048576" } else { "max" })).join(" ");
+        let (line, lines) = (format!("{number} 1048576"), format!("{number} {all}"));
+        check(
+            option,
+            &format!("{path}:{rate}"),
+            (&format!("blkio/blkio.throttle.{v1}_device"), &line),
+            ("io.max", &lines),
+        );
+    }
 }
 
 fn detached(engine: &Engine<'_>, options: &[&str], script: &str) {

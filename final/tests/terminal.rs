@@ -24,6 +24,7 @@ testkit::suite! {
     the_exit_code_is_the_programs: [BUSYBOX],
     ctrl_c_reaches_the_program: [BUSYBOX],
     the_size_is_ours_and_follows_ours: [BUSYBOX],
+    an_added_programs_size_is_ours_and_follows_ours: [BUSYBOX],
     a_megabyte_of_output_arrives_whole: [BUSYBOX],
     a_megabyte_typed_at_once_does_not_block: [BUSYBOX],
     the_terminal_is_sane_again: [BUSYBOX],
@@ -130,10 +131,11 @@ fn ctrl_c_reaches_the_program(host: &Host) {
     engine.assert_clean();
 }
 
-fn the_size_is_ours_and_follows_ours(host: &Host) {
-    let engine = Engine::with_box(host);
-    let script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.01; done";
-    let mut screen = Screen::run(&engine, &["-it"], script);
+/// Says the size of its terminal, and each new one, until it is interrupted.
+const SIZES: &str = "trap 'stty size' WINCH; stty size; while :; do sleep 0.01; done";
+
+/// Gives the terminal another size until the program has said it.
+fn enlarge_and_interrupt(screen: &mut Screen) {
     screen.wait_for("33 77\r\n");
     sys::terminal::set_size(&screen.master, &size(44, 111)).unwrap();
     // It is not `tara`'s controlling terminal, so the kernel does not tell it.
@@ -142,6 +144,25 @@ fn the_size_is_ours_and_follows_ours(host: &Host) {
     screen.wait_for("44 111\r\n");
     screen.type_in(b"\x03");
     assert_eq!(screen.exit_code(), 130);
+}
+
+/// Both sizes are events too, as docker's.
+fn the_size_is_ours_and_follows_ours(host: &Host) {
+    let engine = Engine::with_box(host);
+    let mut screen = Screen::run(&engine, &["-it"], SIZES);
+    enlarge_and_interrupt(&mut screen);
+    let attributes = "{{.Action}} {{.Actor.Attributes.height}} {{.Actor.Attributes.width}}";
+    let since = ["events", "--since", "1h", "--until", "0s", "-f", "event=resize", "--format", attributes];
+    assert_eq!(engine.tara(&since).ok(), "resize 33 77\nresize 44 111\n");
+    engine.assert_clean();
+}
+
+fn an_added_programs_size_is_ours_and_follows_ours(host: &Host) {
+    let engine = Engine::with_box(host);
+    engine.tara(&["run", "-d", "--name", "web", "box", "sleep", "1000"]).ok();
+    let mut screen = Screen::open(engine.command(&["exec", "-it", "web", "sh", "-c", SIZES]));
+    enlarge_and_interrupt(&mut screen);
+    engine.tara(&["rm", "-f", "web"]).ok();
     engine.assert_clean();
 }
 

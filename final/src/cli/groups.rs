@@ -5,6 +5,7 @@ use super::*;
 use crate::engine::{Engine, Finished};
 use anyhow::Result;
 use clap::Subcommand;
+use std::path::Path;
 
 /// Look after containers.
 #[derive(Debug, Subcommand)]
@@ -64,46 +65,37 @@ impl Container {
         matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_))
     }
 
-    /// `exec`, which needs less of the engine than the others.
-    pub(super) fn exec(&self) -> Option<&exec::Exec> {
-        if let Self::Exec(exec) = self { Some(exec) } else { None }
-    }
-
-    pub(super) fn run(&self, engine: &Engine) -> Result<Finished> {
-        if let Self::Run(command) = self {
-            return command.run(engine);
-        }
-        self.run_other(engine).map(Finished::from)
-    }
-
-    fn run_other(&self, engine: &Engine) -> Result<u8> {
-        match self {
-            Self::Attach(command) => command.run(engine),
-            Self::Commit(command) => command.run(engine),
-            Self::Cp(command) => command.run(engine),
-            Self::Create(command) => command.run(engine),
-            Self::Diff(command) => command.run(engine),
-            Self::Exec(command) => command.run(engine),
-            Self::Export(command) => command.run(engine),
-            Self::Inspect(what) => what.run(engine, Some(Kind::Container)),
-            Self::Kill(command) => command.run(engine),
-            Self::Logs(command) => command.run(engine),
-            Self::Ls(command) => command.run(engine),
-            Self::Prune(command) => command.run(engine),
-            Self::Pause(command) => command.run(engine),
-            Self::Port(command) => command.run(engine),
-            Self::Rename(command) => command.run(engine),
-            Self::Restart(command) => command.run(engine),
-            Self::Rm(command) => command.run(engine),
-            Self::Run(_) => Ok(0),
-            Self::Start(command) => command.run(engine),
-            Self::Stats(command) => command.run(engine),
-            Self::Stop(command) => command.run(engine),
-            Self::Top(command) => command.run(engine),
-            Self::Unpause(command) => command.run(engine),
-            Self::Update(command) => command.run(engine),
-            Self::Wait(command) => command.run(engine),
-        }
+    /// Does it, as [`command::Command::run`].
+    pub(super) fn run(&self, root: Option<&Path>, run: Option<&Path>) -> Result<Finished> {
+        let engine = || Engine::open(root, run);
+        let code = match self {
+            Self::Run(command) => return command.run(engine),
+            Self::Exec(command) => command.run(&Engine::open_to_join(root, run)?)?,
+            Self::Attach(command) => command.run(&engine()?)?,
+            Self::Commit(command) => command.run(&engine()?)?,
+            Self::Cp(command) => command.run(&engine()?)?,
+            Self::Create(command) => command.run(&engine()?)?,
+            Self::Diff(command) => command.run(&engine()?)?,
+            Self::Export(command) => command.run(&engine()?)?,
+            Self::Inspect(what) => what.run(&engine()?, Some(Kind::Container))?,
+            Self::Kill(command) => command.run(&engine()?)?,
+            Self::Logs(command) => command.run(&engine()?)?,
+            Self::Ls(command) => command.run(&engine()?)?,
+            Self::Prune(command) => command.run(&engine()?)?,
+            Self::Pause(command) => command.run(&engine()?)?,
+            Self::Port(command) => command.run(&engine()?)?,
+            Self::Rename(command) => command.run(&engine()?)?,
+            Self::Restart(command) => command.run(&engine()?)?,
+            Self::Rm(command) => command.run(&engine()?)?,
+            Self::Start(command) => command.run(&engine()?)?,
+            Self::Stats(command) => command.run(&engine()?)?,
+            Self::Stop(command) => command.run(&engine()?)?,
+            Self::Top(command) => command.run(&engine()?)?,
+            Self::Unpause(command) => command.run(&engine()?)?,
+            Self::Update(command) => command.run(&engine()?)?,
+            Self::Wait(command) => command.run(&engine()?)?,
+        };
+        Ok(code.into())
     }
 }
 

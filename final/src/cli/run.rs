@@ -103,7 +103,7 @@ struct Options {
 impl Run {
     /// With `--explain`: the exit code of the same command line, which was run and followed. In that one: nothing, but from here on it
     /// says what its calls are for.
-    pub(crate) fn explain(&self) -> Option<Result<u8>> {
+    fn explain(&self) -> Option<Result<u8>> {
         let form = self.explain?;
         if explain::is_explained() {
             sys::explain::begin();
@@ -112,7 +112,11 @@ impl Run {
         Some(explain::run(form, self.explain_file.as_deref()))
     }
 
-    pub(crate) fn run(&self, engine: &Engine) -> Result<Finished> {
+    pub(crate) fn run(&self, engine: impl FnOnce() -> Result<Engine>) -> Result<Finished> {
+        if let Some(code) = self.explain() {
+            return code.map(Finished::from);
+        }
+        let engine = &engine()?;
         if self.detach {
             return self.run_detached(engine).map(Finished::from);
         }

@@ -41,7 +41,7 @@ impl Stop {
     fn request(&self) -> StopRequest {
         // A negative time is no end.
         let patience = self.time.map(|seconds| u64::try_from(seconds).ok().map(Duration::from_secs));
-        StopRequest { signal: self.signal.clone(), patience }
+        StopRequest { signal: self.signal.clone(), patience, to_start_again: false }
     }
 
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
@@ -62,7 +62,8 @@ impl Stop {
 
 impl Restart {
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let stopped = engine.stop(&self.stop.containers, &self.stop.request());
+        let request = StopRequest { to_start_again: true, ..self.stop.request() };
+        let stopped = engine.stop(&self.stop.containers, &request);
         let mut stopped = stopped.into_iter();
         Ok(each_with_code(&self.stop.containers, |container| {
             stopped.next().transpose()?;

@@ -134,7 +134,6 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
     let block_io = resources.block_io().clone().unwrap_or_default();
     let security = record.security.as_ref();
     let binds: Vec<String> = record.mounts.iter().filter_map(MountPoint::as_bind).collect();
-    let volumes_from = &record.asked.volumes_from;
     let of_memory = record.mounts.iter().filter(|mount| mount.kind == "tmpfs");
     let tmpfs: BTreeMap<String, String> =
         of_memory.map(|mount| (mount.destination.display().to_string(), mount.mode.clone())).collect();
@@ -148,12 +147,12 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
             maximum_retry_count: record.upkeep.restart.limit(),
         },
         auto_remove: record.auto_remove,
-        volumes_from: (!volumes_from.is_empty()).then(|| volumes_from.clone()),
-        cap_add: security.map(|security| security.cap_add.clone()),
-        cap_drop: security.map(|security| security.cap_drop.clone()),
+        volumes_from: some(&record.asked.volumes_from),
+        cap_add: security.and_then(|security| some(&security.cap_add)),
+        cap_drop: security.and_then(|security| some(&security.cap_drop)),
         privileged: security.is_some_and(|security| security.privileged),
         readonly_rootfs: record.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
-        security_opt: security.map(|security| security.options.clone()),
+        security_opt: security.and_then(|security| some(&security.options)),
         init: record.init,
         oom_score_adj: process.and_then(oci_spec::runtime::Process::oom_score_adj).unwrap_or(0),
         sysctls: linux.and_then(|linux| linux.sysctl().clone()),
@@ -187,11 +186,16 @@ pub(super) fn host_config(record: &Record) -> HostConfig {
         dns_options: record.networking.dns_option.clone(),
         dns_search: record.networking.dns_search.clone(),
         extra_hosts: extra_hosts(record),
-        group_add: None,
+        group_add: security.and_then(|security| some(&security.groups)),
         shm_size: mounts(record).find(|mount| mount.destination() == Path::new("/dev/shm")).map_or(0, size_of),
         tmpfs: (!tmpfs.is_empty()).then_some(tmpfs),
         never: never(),
     }
+}
+
+/// docker writes a list without anything in it as `null`.
+fn some(words: &[String]) -> Option<Vec<String>> {
+    (!words.is_empty()).then(|| words.to_vec())
 }
 
 fn extra_hosts(record: &Record) -> Option<Vec<String>> {

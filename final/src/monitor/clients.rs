@@ -51,6 +51,8 @@ struct Client {
 pub struct Clients {
     listener: Option<OwnedFd>,
     all: Vec<Client>,
+    /// The size that somebody has given the terminal since it was asked for last.
+    resized: Option<(u16, u16)>,
 }
 
 impl Clients {
@@ -109,7 +111,17 @@ impl Clients {
             }
             stays
         });
+        let sizes = requests.iter().filter_map(|request| match request {
+            Request::Resize(rows, columns) => Some((*rows, *columns)),
+            _ => None,
+        });
+        self.resized = sizes.last().or(self.resized);
         requests
+    }
+
+    /// The rows and columns that somebody has given the terminal since this was asked last.
+    pub(crate) fn take_size(&mut self) -> Option<(u16, u16)> {
+        self.resized.take()
     }
 
     fn let_in(&mut self) {

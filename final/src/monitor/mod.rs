@@ -165,6 +165,7 @@ impl Monitor {
         // It is as long as the specification, and was needed for the start only.
         let slim = record.for_events();
         self.record = Some(slim);
+        self.note_size();
     }
 
     pub(crate) fn write_log(&mut self, stream: Stream, bytes: &[u8]) {
@@ -178,6 +179,14 @@ impl Monitor {
             log.finish();
         }
         self.checks = None;
+    }
+
+    /// Writes down that the terminal has another size, if it has.
+    pub(crate) fn note_size(&mut self) {
+        if let (Some(record), Some((rows, columns))) = (&self.record, self.clients.take_size()) {
+            let more = [("height", rows.to_string()), ("width", columns.to_string())];
+            crate::events::note(&self.dirs, record, "resize", &more);
+        }
     }
 
     pub(crate) fn health_due(&self) -> Option<Duration> {

@@ -134,6 +134,7 @@ pub fn relay(
         }
         let requests = monitor.clients.serve(stdio.wants_input());
         stdio.obey(requests, Some(running))?;
+        monitor.note_size();
         while let Some(signal) = signals.next()? {
             running.signal(signal.ssi_signo.cast_signed())?;
         }

@@ -7,6 +7,8 @@
     reason = "each test program uses some of it, and fails by panicking"
 )]
 
+pub mod docker;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -22,6 +22,18 @@ enum Flow {
     Continue,
 }
 
+/// What an action prints. A field that is null has a type in docker, and shows as an empty list, an empty map or no pointer.
+fn shown(pipeline: &Pipeline, value: &Value) -> String {
+    let field = match &pipeline.commands[..] {
+        [Command { operands, .. }] => operands.first().and_then(|operand| operand.fields.last()),
+        _ => None,
+    };
+    match (value, field) {
+        (Value::Null, Some(name)) => functions::null(name).to_owned(),
+        _ => functions::text(value),
+    }
+}
+
 impl<'e> Evaluator<'e> {
     pub(super) fn new(source: &'e str, root: &'e Value, methods: Methods<'e>) -> Self {
         Self {
@@ -50,7 +62,7 @@ impl<'e> Evaluator<'e> {
                 Node::Print(pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;
                     if pipeline.variables.is_empty() {
-                        self.out += &functions::text(&value);
+                        self.out += &shown(pipeline, &value);
                     }
                 }
                 Node::Break => return Ok(Flow::Break),

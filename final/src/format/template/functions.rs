@@ -46,6 +46,18 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
     }
 }
 
+/// A field that is null, as Go prints it by its type in docker's documents. Source: moby, api/types/container.
+pub(super) fn null(field: &str) -> &'static str {
+    match field {
+        "Annotations" | "Containers" | "DriverOpts" | "ExposedPorts" | "Labels" | "Options" | "PortBindings"
+        | "Ports" | "StorageOpt" | "Sysctls" | "Tmpfs" | "Volumes" => "map[]",
+        "Health" | "Healthcheck" | "IPAMConfig" | "Init" | "MemorySwappiness" | "OomKillDisable" | "PidsLimit"
+        | "SizeRootFs" | "SizeRw" | "StopTimeout" | "UsageData" => "<nil>",
+        // Most are lists.
+        _ => "[]",
+    }
+}
+
 /// A value as Go prints it.
 pub(super) fn text(value: &Value) -> String {
     match value {
@@ -53,7 +65,8 @@ pub(super) fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) => format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
-            let mut pairs: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
+            let shown = |key: &str, value: &Value| if value.is_null() { null(key).to_owned() } else { text(value) };
+            let mut pairs: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{}", shown(key, value))).collect();
             pairs.sort();
             format!("map[{}]", pairs.join(" "))
         }
@@ -98,6 +111,7 @@ fn length(value: &Value) -> Result<Value, String> {
         Value::String(text) => Ok(text.len().into()),
         Value::Array(list) => Ok(list.len().into()),
         Value::Object(map) => Ok(map.len().into()),
+        Value::Null => Ok(0.into()),
         other => Err(format!("len of type {}", type_name(other))),
     }
 }
@@ -111,7 +125,8 @@ fn index(value: &Value, key: &Value) -> Result<Value, String> {
             item.cloned().ok_or_else(|| format!("index out of range: {key}"))
         }
         (Value::Object(_) | Value::Array(_), other) => Err(format!("cannot index with type {}", type_name(other))),
-        (Value::Null, _) => Err("index of untyped nil".to_owned()),
+        (Value::Null, Value::String(_)) => Ok("".into()),
+        (Value::Null, _) => Err(format!("index out of range: {key}")),
         (other, _) => Err(format!("can't index item of type {}", type_name(other))),
     }
 }

@@ -112,6 +112,7 @@ mod tests {
             "Id": "0123456789abcdef", "Name": "/web", "Count": 3, "Zero": 0, "Null": null, "Yes": true,
             "Args": ["a", "b", "c"], "None": [], "State": { "Status": "running", "Pid": 42 },
             "Labels": { "b": "2", "a": "1" }, "Ports": { "80/tcp": [{ "HostPort": "8080" }] },
+            "CapAdd": null, "Sysctls": null, "PidsLimit": null,
         });
         let methods = |name: &str, arguments: &[Value]| {
             (name == "Label").then(|| data["Labels"][arguments[0].as_str().unwrap_or_default()].clone())
@@ -127,7 +128,9 @@ mod tests {
             ("{{.Name}} {{.State.Pid}}", "/web 42"),
             ("{{json .State}}", r#"{"Pid":42,"Status":"running"}"#),
             ("{{.State | json}}", r#"{"Pid":42,"Status":"running"}"#),
-            ("{{.Args}} {{.Labels}} {{.Null}}", "[a b c] map[a:1 b:2] <no value>"),
+            ("{{.Args}} {{.Labels}}", "[a b c] map[a:1 b:2]"),
+            ("{{.CapAdd}} {{.Sysctls}} {{.PidsLimit}} {{json .CapAdd}}", "[] map[] <nil> null"),
+            ("{{len .CapAdd}} {{range .CapAdd}}x{{end}}{{join .CapAdd \",\"}}{{index .Sysctls \"a\"}}", "0 "),
             ("{{range .Args}}<{{.}}>{{end}}", "<a><b><c>"),
             ("{{range $i, $a := .Args}}{{if $i}}, {{end}}{{$i}}={{$a}}{{end}}", "0=a, 1=b, 2=c"),
             ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", "a=1;b=2;"),

@@ -77,6 +77,6 @@ fn is_up(reference: &str, status: &Status) -> anyhow::Error {
 }
 
 /// A container that neither ends nor lets go.
-pub(crate) fn still_alive(reference: &str) -> anyhow::Error {
+pub(super) fn still_alive(reference: &str) -> anyhow::Error {
     Refusal::new(format!("container `{reference}` does not end")).code(1).into()
 }
