@@ -93,8 +93,9 @@ impl Cgroup {
     pub fn open(parent: &Parent, id: &str) -> Result<Self, Error> {
         let mut cgroup = Self::named(parent, id)?;
         for (tree, path) in parent.directories(id) {
-            if path.is_dir() {
-                cgroup.directories.push(Directory::open(tree, path)?);
+            match Directory::open(tree, path) {
+                Err(Error::Path { errno: Errno::ENOENT, .. }) => {}
+                opened => cgroup.directories.push(opened?),
             }
         }
         if cgroup.directories.is_empty() { Err(Error::Gone(cgroup.name())) } else { Ok(cgroup) }
