@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use step05_cgroups::{Hierarchy, Tree};
+use testkit::remove_cgroup;
 
 /// The parent of what `tara` makes.
 pub(crate) const TARA: &str = "/tara-bench";
@@ -67,7 +68,7 @@ pub(crate) fn of_engines() -> Vec<PathBuf> {
 
 /// Removes those of other engines that were not there `before`; what has processes stays.
 pub(crate) fn remove_of_engines(before: &[PathBuf]) {
-    of_engines().iter().filter(|folder| !before.contains(folder)).for_each(|folder| _ = remove(folder));
+    of_engines().iter().filter(|folder| !before.contains(folder)).for_each(|folder| _ = remove_cgroup(folder));
 }
 
 /// Removes all of them. The processes in them are dead, or die now, so it is tried for a while.
@@ -76,7 +77,7 @@ pub(crate) fn remove_all() {
     let ours = |tree: PathBuf| [TARA, FLOOR, PEERS].map(|name| tree.join(name.trim_start_matches('/')));
     let mut left: Vec<PathBuf> = trees().into_iter().chain(own()).flat_map(ours).collect();
     loop {
-        left.retain(|folder| !remove(folder));
+        left.retain(|folder| !remove_cgroup(folder));
         if left.is_empty() {
             return;
         }
@@ -86,12 +87,4 @@ pub(crate) fn remove_all() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// From the leaves up. True when nothing is left.
-fn remove(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).for_each(|child| _ = remove(&child));
-    let _one_look_below_says_it = fs::remove_dir(folder);
-    !folder.exists()
 }

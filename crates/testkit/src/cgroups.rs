@@ -64,20 +64,28 @@ fn mount_points() -> Vec<PathBuf> {
 
 /// Removes what a test that failed or took too long left: its processes are gone with its PID namespace.
 pub(crate) fn sweep(parent: &str) {
-    let begin = Instant::now();
     if parent.is_empty() {
         return;
     }
+    let begin = Instant::now();
+    let mut left: Vec<PathBuf> = mount_points().iter().map(|root| root.join(parent)).collect();
     loop {
-        let left = below(parent);
+        left.retain(|folder| !remove_cgroup(folder));
         if left.is_empty() || begin.elapsed() > Duration::from_secs(2) {
             return;
         }
-        for folder in left.iter().rev() {
-            // Who is frozen, in v1, does not take the SIGKILL that ended the rest.
-            let _no_freezer = fs::write(folder.join("freezer.state"), "THAWED");
-            let _busy_for_a_moment = fs::remove_dir(folder);
-        }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Removes a cgroup's directory and those below it, where no process is left. True when all are gone.
+pub fn remove_cgroup(folder: &Path) -> bool {
+    let mut all = Vec::new();
+    collect(folder, &mut all);
+    for folder in all.iter().rev() {
+        // Who is frozen, in v1, does not take the SIGKILL that ended the rest.
+        let _no_freezer = fs::write(folder.join("freezer.state"), "THAWED");
+        let _busy_for_a_moment = fs::remove_dir(folder);
+    }
+    !folder.exists()
 }

@@ -36,7 +36,7 @@ pub mod probe;
 mod runner;
 mod wait;
 
-pub use cgroups::sweep_stale;
+pub use cgroups::{remove_cgroup, sweep_stale};
 pub use checks::{Check, NAMES as CHECKS, SECONDS, WHERE};
 pub use fixture::Fixture;
 pub use host::{Host, Output, Replaced};

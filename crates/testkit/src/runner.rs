@@ -76,7 +76,9 @@ pub fn main(tests: &[Test]) -> ExitCode {
         Ok("machine-tests") => machine::run_all(tests),
         _ => {
             let arguments = Arguments::from_args();
-            let trials = trials(tests).into_iter().chain(machine_trials(tests, &arguments)).collect();
+            let mut in_machine = machine_trials(tests, &arguments).into_iter();
+            // The first of them boots the machine, which runs all of them one after another: meanwhile the other threads run the rest.
+            let trials = in_machine.next().into_iter().chain(trials(tests)).chain(in_machine).collect();
             libtest_mimic::run(&arguments, trials).exit_code()
         }
     }
