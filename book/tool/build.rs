@@ -1,7 +1,7 @@
 //! The pages made of their sources.
 
 use crate::results::{Results, rounded};
-use crate::{bars, explained, folder, tasks};
+use crate::{bars, casts, explained, folder, quiz, tasks};
 use anyhow::{Context, Result, ensure};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
@@ -58,8 +58,10 @@ fn prepare(text: &str, folder: &Path) -> Result<String> {
     let text = replace_all(r"(?m)^\{\{(#startup)()\}\}$", &text, |_| bars::startup())?;
     let text = replace_all(r"(?m)^\{\{(#waterfall)()\}\}$", &text, |_| explained::waterfall())?;
     let text = replace_all(r"(?m)^\{\{#cost ([1-7])()\}\}$", &text, |words| explained::cost(words[0]))?;
+    let text = replace_all(r"(?m)^\{\{#cast ([a-z]+)()\}\}$", &text, |words| casts::figure(words[0]))?;
     let text = replace_all(r"\{\{#ms ([^}]+)()\}\}", &text, |words| milliseconds(words[0]))?;
     let text = replace_all(r"\{\{#times ([^}]+) / ([^}]+)\}\}", &text, |words| quotient(words[0], words[1]))?;
+    let text = quiz::folded(&text)?;
     let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
     Ok(conditions.replace_all(&text, "```console").into_owned())
 }
