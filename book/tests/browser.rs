@@ -41,6 +41,9 @@ fn open(host: &Host, address: &str) -> (String, String) {
         "--disable-breakpad",
         "--no-zygote",
         "--allow-file-access-from-files",
+        // What a person's browser does beside showing pages.
+        "--disable-component-update",
+        "--disable-features=OptimizationGuideOnDeviceModel,OptimizationHints,AIPromptAPI",
     ]);
     browser.arg("--virtual-time-budget=4000").arg("--dump-dom").arg(address);
     browser.arg(format!("--user-data-dir={}", host.folder("profile").display()));
