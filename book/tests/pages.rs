@@ -368,9 +368,11 @@ fn files_that_are_named_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// An option of `tara` that a sentence names is one of its help texts. What is run is looked at by running it.
+/// A command or an option of `tara` that a sentence names is one of its help texts. What is run is looked at by running it.
 #[test]
-fn options_that_are_named_exist() {
+fn commands_and_options_that_are_named_exist() {
+    // Which no help text lists: the engine's own, and the runtime's face.
+    const HIDDEN: [&str; 3] = ["build-step", "monitor", "oci"];
     let folder = book::folder().join("../final/tests/snapshots");
     let texts = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     let help: String = texts.collect();
@@ -379,6 +381,12 @@ fn options_that_are_named_exist() {
     let mut unknown = BTreeSet::new();
     for (name, text) in documents() {
         for found in command.captures_iter(&text) {
+            let name_of_command = found[1].split(' ').next().unwrap_or_default();
+            let is_word = name_of_command.starts_with(|first: char| first.is_ascii_lowercase());
+            let is_command = regex(&format!(r"(?m)^  {}(  |$)", regex::escape(name_of_command))).is_match(&help);
+            if is_word && !is_command && !HIDDEN.contains(&name_of_command) {
+                unknown.insert(format!("{name}: tara {name_of_command}"));
+            }
             let options = option.find_iter(&found[1]).map(|option| option.as_str());
             unknown.extend(options.filter(|option| !known(option)).map(|option| format!("{name}: {option}")));
         }
