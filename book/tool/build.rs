@@ -95,7 +95,9 @@ fn piece(path: &Path, name: &str) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
     let is = |line: &str, mark: &str| line.trim() == format!("// {mark}: {name}");
     let lines = text.lines().skip_while(|line| !is(line, "ANCHOR")).take_while(|line| !is(line, "ANCHOR_END"));
-    let lines: Vec<&str> = lines.filter(|line| !line.contains("// ANCHOR")).collect();
+    // Neither marks nor lints are what a reader looks for.
+    let shown = |line: &&str| !line.contains("// ANCHOR") && !line.trim_start().starts_with("#[deny(clippy::");
+    let lines: Vec<&str> = lines.filter(shown).collect();
     ensure!(!lines.is_empty(), "`{}` has no piece `{name}`", path.display());
     let filled = lines.iter().filter(|line| !line.trim().is_empty());
     let margin = filled.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
