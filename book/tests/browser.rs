@@ -17,6 +17,12 @@ fn main() -> std::process::ExitCode {
     testkit::main(&[
         testkit::Test { name: "pages_render_without_an_error", needs: &[CHROMIUM, TIME], body: pages_render },
         testkit::Test { name: "the_search_finds_pivot_root", needs: &[CHROMIUM, TIME], body: the_search_finds },
+        testkit::Test {
+            name: "text_stands_out_and_fits_on_a_telephone",
+            needs: &[CHROMIUM, TIME],
+            body: text_stands_out,
+        },
+        testkit::Test { name: "a_cast_plays", needs: &[CHROMIUM, TIME], body: a_cast_plays },
         testkit::Test { name: "the_slider_and_the_exercise_work", needs: &[CHROMIUM, TIME], body: what_moves_works },
     ])
 }
@@ -35,6 +41,9 @@ fn open(host: &Host, address: &str) -> (String, String) {
         "--disable-breakpad",
         "--no-zygote",
         "--allow-file-access-from-files",
+        // What a person's browser does beside showing pages.
+        "--disable-component-update",
+        "--disable-features=OptimizationGuideOnDeviceModel,OptimizationHints,AIPromptAPI",
     ]);
     browser.arg("--virtual-time-budget=4000").arg("--dump-dom").arg(address);
     browser.arg(format!("--user-data-dir={}", host.folder("profile").display()));
@@ -49,14 +58,18 @@ fn file(name: &str) -> String {
     format!("file://{}", pages().join(name).display())
 }
 
-/// All in frames of one page: a start of the browser costs more than a page.
+/// All pages in frames of one: a start of the browser costs more than a page.
+fn frames(book: &[book::pages::Page]) -> String {
+    let frames: String = book.iter().map(|page| format!("<iframe src=\"{}.html\"></iframe>", page.name)).collect();
+    format!("<html><body>{frames}</body></html>")
+}
+
 fn pages_render(host: &Host) {
     let book = book::pages::pages().unwrap();
-    let frames: String = book.iter().map(|page| format!("<iframe src=\"{}.html\"></iframe>", page.name)).collect();
     let look = "for (const frame of document.querySelectorAll('iframe')) { const inside = frame.contentDocument; \
                 say(frame.getAttribute('src') + ' ' + (inside.querySelector('main') !== null) + ' ' + \
                 inside.querySelectorAll('svg.picture').length); }";
-    let said = with_script(host, "all.html", &format!("<html><body>{frames}</body></html>"), look);
+    let said = with_script(host, "all.html", &frames(&book), look);
     const PICTURES: [&str; 4] = ["../pictures/", "{{#bars ", "{{#startup}}", "{{#waterfall}}"];
     let drawn = |page: &book::pages::Page| PICTURES.iter().map(|made| page.text.matches(made).count()).sum::<usize>();
     let expected: Vec<String> = book.iter().map(|page| format!("{}.html true {}", page.name, drawn(page))).collect();
@@ -67,6 +80,52 @@ fn the_search_finds(host: &Host) {
     let (text, errors) = open(host, &file("index.html?search=pivot_root"));
     assert_eq!(errors, "");
     assert!(text.contains("step3.html?highlight=pivot_root"), "no result leads to step 3");
+}
+
+/// In every theme, and at 360 pixels.
+fn text_stands_out(host: &Host) {
+    let book = book::pages::pages().unwrap();
+    let said = with_script(host, "all.html", &frames(&book), include_str!("contrast.js"));
+    assert_eq!(said, format!("{} pages looked at", book.len()));
+}
+
+/// By its buttons and its slider; nobody has to wait for the end.
+fn a_cast_plays(host: &Host) {
+    let text = std::fs::read_to_string(pages().join("introduction.html")).unwrap();
+    let moved = with_script(
+        host,
+        "introduction.html",
+        &text,
+        "const cast = document.querySelector('.cast'), screen = cast.querySelector('pre'), whole = screen.textContent;
+         const [play, next] = cast.querySelectorAll('button'), slider = cast.querySelector('input');
+         say('at first ' + whole.includes('made-inside: No such file'));
+         next.click();
+         say('one answered ' + (screen.textContent.endsWith('/ # ') && !screen.textContent.includes('hostname')));
+         next.click();
+         say('two answered ' + screen.textContent.includes('/ # hostname') + ', ' + slider.getAttribute('aria-valuetext'));
+         slider.value = 0;
+         slider.dispatchEvent(new Event('input'));
+         say('nothing yet ' + (screen.textContent.length < 3));
+         play.click();
+         say(play.textContent);
+         setTimeout(() => {
+           say('typing ' + screen.textContent.startsWith('$ tara'));
+           slider.value = slider.max - 300;
+           slider.dispatchEvent(new Event('input'));
+           play.click();
+         }, 1600);
+         setTimeout(() => say('at last ' + (screen.textContent === whole) + ' ' + play.textContent), 2600);",
+    );
+    let said = [
+        "at first true",
+        "one answered true",
+        "two answered true, command 3 of 8",
+        "nothing yet true",
+        "❚❚ pause",
+        "typing true",
+        "at last true ▶ play",
+    ];
+    assert_eq!(moved.lines().collect::<Vec<_>>(), said);
 }
 
 /// A page of ours that loads the book's, moves what can be moved as a reader with a keyboard does, and writes down what came of it.

@@ -258,3 +258,138 @@ fn messages_that_are_explained_exist() {
         .collect();
     assert!(unknown.is_empty(), "no program says: {unknown:#?}");
 }
+
+/// What has something to learn from: not the introduction, the guide and what is looked up.
+#[test]
+fn a_chapter_has_its_card_its_questions_and_its_instructors_block() {
+    const OTHERS: [&str; 6] = ["introduction", "instructors", "troubleshooting", "syscalls", "words", "glossary"];
+    const PARTS: [&str; 3] = ["<div class=\"card\">", "\n## Self-check\n", "<details class=\"instructor\">"];
+    of_all(|page| {
+        let missing = PARTS.iter().filter(|part| !OTHERS.contains(&page.name.as_str()) && !page.text.contains(**part));
+        missing.map(|part| format!("{}: {part}", page.name)).collect()
+    });
+    let unfolded = built().1.iter().filter(|(_, text)| text.contains("id=\"self-check\""));
+    let unfolded = unfolded.filter(|(_, text)| text.matches("<details class=\"check\">").count() < 3);
+    let unfolded: Vec<&String> = unfolded.map(|(name, _)| name).collect();
+    assert!(unfolded.is_empty(), "answers are in sight, or fewer than three: {unfolded:?}");
+}
+
+/// Who calls this step in the engine, and what the others do for the same; what it costs, from the bench.
+#[test]
+fn a_step_is_held_against_the_full_engines() {
+    const OTHERS: [&str; 3] = ["runc", "crun", "ocker"];
+    of_all(|page| {
+        let Some(number) = page.name.strip_prefix("step") else { return Vec::new() };
+        let begin = page.text.find("## Against the full engine").unwrap();
+        let end = page.text.find("## What it costs").unwrap();
+        let section = &page.text[begin..end];
+        let missing = OTHERS.iter().filter(|other| !section.contains(**other));
+        let mut missing: Vec<String> = missing.map(|other| format!("{}: nothing of {other}", page.name)).collect();
+        missing.extend((!section.contains("final/")).then(|| format!("{}: no place in `final/`", page.name)));
+        let cost = page.text.contains(&format!("{{{{#cost {number}}}}}"));
+        missing.extend((!cost).then(|| format!("{}: no cost", page.name)));
+        missing
+    });
+}
+
+/// Who has no JavaScript, or prints the page, reads the whole session.
+#[test]
+fn a_cast_is_on_a_page_and_its_text_too() {
+    for name in book::casts::names().unwrap() {
+        let used = pages().unwrap().into_iter().find(|page| page.text.contains(&format!("{{{{#cast {name}}}}}")));
+        let page = used.unwrap_or_else(|| panic!("no page has the cast `{name}`"));
+        let text = book::casts::Cast::read(&name).unwrap().text();
+        let built = &built().1[&format!("{}.html", page.name)];
+        let shown = built.split("<figure class=\"cast\">").skip(1);
+        let shown = shown.filter_map(|figure| figure.split_once("<pre")?.1.split_once('>')?.1.split_once("</pre>"));
+        let decoded = |text: &str| {
+            let text = text.replace("&#10;", "\n").replace("&quot;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
+            text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        };
+        let all: Vec<String> = shown.map(|(text, _)| decoded(text)).collect();
+        assert!(all.contains(&text), "{}: the text of `{name}` is not there: {all:#?}", page.name);
+    }
+}
+
+/// Sentences that are wrong or too strong are named, and what shows it is a run.
+#[test]
+fn what_is_said_is_corrected_by_a_run() {
+    let all = pages().unwrap();
+    let of = |name: &str| all.iter().find(|page| page.name == name).unwrap();
+    let (_, table) = of("what").text.split_once("| said | so | shown |").unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 8, "{rows:?}");
+    let link = regex(r"\((\w+)\.md(?:#([a-z-]+))?\)");
+    for row in rows.iter().filter(|row| !row.contains("| above |")) {
+        let place = link.captures(row).unwrap_or_else(|| panic!("nothing shows: {row}"));
+        let text = &of(&place[1]).text;
+        let section = place.get(2).map_or(text.as_str(), |heading| section(text, heading.as_str()));
+        assert!(section.contains("\n```console"), "no run shows: {row}");
+    }
+}
+
+/// From the heading that a link calls so to the next one.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let pieces = text.split("\n## ");
+    let called = |piece: &&str| piece.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-") == heading;
+    pieces.skip(1).find(called).unwrap_or_default()
+}
+
+/// The book and what lies beside it.
+fn documents() -> Vec<(String, String)> {
+    let root = book::folder().parent().unwrap();
+    let names = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "bench/README.md",
+        "book/README.md",
+        "docs/oci.md",
+    ];
+    let beside = names.iter().map(|name| ((*name).to_owned(), fs::read_to_string(root.join(name)).unwrap()));
+    beside.chain(pages().unwrap().into_iter().map(|page| (page.name, page.text))).collect()
+}
+
+/// A path of a source in a sentence is one that can be opened.
+#[test]
+fn files_that_are_named_exist() {
+    let root = book::folder().parent().unwrap();
+    let path = regex(r"`((?:final|crates|bench|labs|book|docs|fuzz|step0[1-7]-[a-z0-9-]+)/[A-Za-z0-9_./-]*)`");
+    let mut missing = BTreeSet::new();
+    for (name, text) in documents() {
+        for [named] in path.captures_iter(&text).map(|found| found.extract().1) {
+            // `stepNN` stands for seven.
+            if !named.contains("NN") && !root.join(named).exists() {
+                missing.insert(format!("{name}: {named}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// A command or an option of `tara` that a sentence names is one of its help texts. What is run is looked at by running it.
+#[test]
+fn commands_and_options_that_are_named_exist() {
+    // Which no help text lists: the engine's own, and the runtime's face.
+    const HIDDEN: [&str; 3] = ["build-step", "monitor", "oci"];
+    let folder = book::folder().join("../final/tests/snapshots");
+    let texts = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let help: String = texts.collect();
+    let known = |option: &str| regex(&format!("{option}(?:[^a-z-]|$)")).is_match(&help);
+    let (command, option) = (regex(r"`tara ([^`\n]+)`"), regex(r"--[a-z][a-z-]+"));
+    let mut unknown = BTreeSet::new();
+    for (name, text) in documents() {
+        for found in command.captures_iter(&text) {
+            let name_of_command = found[1].split(' ').next().unwrap_or_default();
+            let is_word = name_of_command.starts_with(|first: char| first.is_ascii_lowercase());
+            let is_command = regex(&format!(r"(?m)^  {}(  |$)", regex::escape(name_of_command))).is_match(&help);
+            if is_word && !is_command && !HIDDEN.contains(&name_of_command) {
+                unknown.insert(format!("{name}: tara {name_of_command}"));
+            }
+            let options = option.find_iter(&found[1]).map(|option| option.as_str());
+            unknown.extend(options.filter(|option| !known(option)).map(|option| format!("{name}: {option}")));
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}

@@ -1,7 +1,7 @@
 //! The pages made of their sources.
 
 use crate::results::{Results, rounded};
-use crate::{bars, explained, folder, tasks};
+use crate::{bars, casts, explained, folder, quiz, tasks};
 use anyhow::{Context, Result, ensure};
 use mdbook_driver::MDBook;
 use regex::{Captures, Regex};
@@ -58,8 +58,10 @@ fn prepare(text: &str, folder: &Path) -> Result<String> {
     let text = replace_all(r"(?m)^\{\{(#startup)()\}\}$", &text, |_| bars::startup())?;
     let text = replace_all(r"(?m)^\{\{(#waterfall)()\}\}$", &text, |_| explained::waterfall())?;
     let text = replace_all(r"(?m)^\{\{#cost ([1-7])()\}\}$", &text, |words| explained::cost(words[0]))?;
+    let text = replace_all(r"(?m)^\{\{#cast ([a-z]+)()\}\}$", &text, |words| casts::figure(words[0]))?;
     let text = replace_all(r"\{\{#ms ([^}]+)()\}\}", &text, |words| milliseconds(words[0]))?;
     let text = replace_all(r"\{\{#times ([^}]+) / ([^}]+)\}\}", &text, |words| quotient(words[0], words[1]))?;
+    let text = quiz::folded(&text)?;
     let conditions = Regex::new(r"(?m)^```console,.*$").expect("a regular expression");
     Ok(conditions.replace_all(&text, "```console").into_owned())
 }
@@ -93,7 +95,9 @@ fn piece(path: &Path, name: &str) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
     let is = |line: &str, mark: &str| line.trim() == format!("// {mark}: {name}");
     let lines = text.lines().skip_while(|line| !is(line, "ANCHOR")).take_while(|line| !is(line, "ANCHOR_END"));
-    let lines: Vec<&str> = lines.filter(|line| !line.contains("// ANCHOR")).collect();
+    // Neither marks nor lints are what a reader looks for.
+    let shown = |line: &&str| !line.contains("// ANCHOR") && !line.trim_start().starts_with("#[deny(clippy::");
+    let lines: Vec<&str> = lines.filter(shown).collect();
     ensure!(!lines.is_empty(), "`{}` has no piece `{name}`", path.display());
     let filled = lines.iter().filter(|line| !line.trim().is_empty());
     let margin = filled.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);

@@ -19,6 +19,7 @@ use crate::pages::{Block, Page};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -138,21 +139,10 @@ impl Transcript {
     /// Whether what was printed is what the page says.
     #[must_use]
     pub fn agrees(&self, now: &Self) -> bool {
-        let redact = |lines: &[String]| -> Vec<String> { lines.iter().map(|line| self.redact(line)).collect() };
+        let redact =
+            |lines: &[String]| -> Vec<String> { lines.iter().map(|line| redacted(line, self.any_numbers)).collect() };
         let same = |page: &Exchange, now: &Exchange| matches(&redact(&page.output), &redact(&now.output));
         self.exchanges.iter().zip(&now.exchanges).all(|(page, now)| same(page, now))
-    }
-
-    fn redact(&self, line: &str) -> String {
-        let mut line = line.to_owned();
-        for (pattern, name) in REDACTIONS.iter() {
-            line = pattern.replace_all(&line, *name).into_owned();
-        }
-        if self.any_numbers {
-            line = NUMBERS.replace_all(&line, "N").into_owned();
-        }
-        // Columns are as wide as their numbers.
-        SPACES.replace_all(line.trim_end(), " ").into_owned()
     }
 
     /// The lines between the fences.
@@ -165,6 +155,19 @@ impl Transcript {
         };
         self.exchanges.iter().flat_map(lines).collect()
     }
+}
+
+/// The line without what differs from run to run, and without any number if all are equal.
+pub(crate) fn redacted(line: &str, any_numbers: bool) -> String {
+    let mut line = line.to_owned();
+    for (pattern, name) in REDACTIONS.iter() {
+        line = pattern.replace_all(&line, *name).into_owned();
+    }
+    if any_numbers {
+        line = NUMBERS.replace_all(&line, "N").into_owned();
+    }
+    // Columns are as wide as their numbers.
+    SPACES.replace_all(line.trim_end(), " ").into_owned()
 }
 
 static REDACTIONS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
@@ -205,7 +208,17 @@ pub fn complaint(page: &Page, transcript: &Transcript, now: &Transcript) -> Stri
     text + END + "\nif it is meant: cargo book test --accept, then read the difference\n"
 }
 
-/// Writes the blocks of the complaints in `report` into their pages, and gives how many.
+/// The same for a file that is made anew as a whole.
+#[must_use]
+pub fn complaint_of_file(path: &Path, lines: &[String]) -> String {
+    let lines = lines.join("\n");
+    format!(
+        "{BEGIN} {}:0\n{lines}\n{END}\nif it is meant: cargo book test --accept, then read the difference\n",
+        path.display()
+    )
+}
+
+/// Writes the blocks of the complaints in `report` into their pages, and gives how many. What stands at line 0 is a whole file.
 ///
 /// # Errors
 /// A page that cannot be read or written.
@@ -214,8 +227,11 @@ pub fn accept(report: &str) -> io::Result<usize> {
     // From the end of a page to its beginning: the lines above keep their numbers.
     found.sort_by_key(|(_, line, _)| std::cmp::Reverse(*line));
     for (path, line, lines) in &found {
-        let text = std::fs::read_to_string(path)?;
-        std::fs::write(path, replaced(&text, *line, lines))?;
+        let text = match line {
+            0 => lines.join("\n") + "\n",
+            line => replaced(&std::fs::read_to_string(path)?, *line, lines),
+        };
+        std::fs::write(path, text)?;
     }
     Ok(found.len())
 }

@@ -29,6 +29,11 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Type the script of a cast anew and keep what the terminal shows. As root.
+    Cast {
+        /// The name of a script in `book/casts`; without it, all of them.
+        name: Option<String>,
+    },
     /// Run every command of every page in a sandbox and compare what it prints; check links, sizes and pictures.
     Test {
         /// Write what the commands print now into the pages: read the difference before you commit it.
@@ -47,7 +52,9 @@ fn main() -> Result<()> {
         }
         Command::Serve { port } => book::serve::serve(port),
         Command::Figures { files } => figures(&files),
-        Command::Test { accept, filter } => test(accept, filter.as_deref()),
+        Command::Cast { name } => accept(&["casts"], name.as_deref(), true),
+        Command::Test { accept: true, filter } => accept(&["console", "casts"], filter.as_deref(), false),
+        Command::Test { accept: false, filter } => test(filter.as_deref()),
     }
 }
 
@@ -59,23 +66,26 @@ fn figures(files: &[PathBuf]) -> Result<()> {
     book::build::build().map(drop)
 }
 
-fn test(accept: bool, filter: Option<&str>) -> Result<()> {
+fn cargo_test() -> Process {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut tests = Process::new(cargo);
     tests.current_dir(book::folder()).args(["test", "--package", "book"]);
-    if accept {
-        tests.args(["--test", "console", "--quiet"]);
-    } else {
-        // What else is not so is worth knowing, too.
-        tests.arg("--no-fail-fast");
-    }
-    tests.arg("--").args(filter);
-    if !accept {
-        let status = tests.status().context("start cargo")?;
-        return if status.success() { Ok(()) } else { bail!("the book is not as it says") };
-    }
+    tests
+}
+
+fn test(filter: Option<&str>) -> Result<()> {
+    // What else is not so is worth knowing, too.
+    let status = cargo_test().args(["--no-fail-fast", "--"]).args(filter).status().context("start cargo")?;
+    if status.success() { Ok(()) } else { bail!("the book is not as it says") }
+}
+
+/// Runs these tests and writes down what they complain about.
+fn accept(programs: &[&str], filter: Option<&str>, all: bool) -> Result<()> {
+    let mut tests = cargo_test();
+    tests.args(["--quiet", "--no-fail-fast"]).args(programs.iter().flat_map(|name| ["--test", name]));
+    tests.envs(all.then_some((book::casts::ANEW, "1"))).arg("--").args(filter);
     let report = tests.stderr(Stdio::inherit()).output().context("start cargo")?;
-    let count = book::console::accept(&String::from_utf8_lossy(&report.stdout)).context("write the pages")?;
-    println!("{count} blocks written; read them: git diff -- book/src");
+    let count = book::console::accept(&String::from_utf8_lossy(&report.stdout)).context("write what is new")?;
+    println!("{count} written; read the difference: git diff -- book");
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) fn of_lab(number: &str) -> Result<String> {
 
 fn table(text: &str) -> Result<String> {
     let lab: Table = text.parse()?;
-    let mut rows = String::from("| task | minutes | read | the checks |\n|---|---|---|---|\n");
+    let mut rows = String::from("<div class=\"tasks\">\n\n| task | minutes | read | the checks |\n|---|---|---|---|\n");
     for task in list(&lab, "task") {
         let number = task.get("number").and_then(Value::as_integer).context("a task has a number")?;
         let title = task.get("title").and_then(Value::as_str).context("a task has a title")?;
@@ -33,7 +33,7 @@ fn table(text: &str) -> Result<String> {
         let read = read.unwrap_or_default().replace('|', "\\|");
         writeln!(rows, "| {number} {title} | {minutes} | {read} | {} |", says.join(" ").replace('|', "\\|"))?;
     }
-    Ok(rows)
+    Ok(rows + "\n</div>")
 }
 
 fn list<'t>(table: &'t Table, name: &str) -> Vec<&'t Table> {
@@ -49,7 +49,7 @@ mod tests {
         let lab = "[[task]]\nnumber = 1\ntitle = 'Cut'\nminutes = 10\nhints = ['nudge', 'mount(2)', 'shape']\n\
                    [[task.check]]\nsays = 'Nothing appears.'\n[[task.check]]\nsays = 'secret'\nhidden = true\n";
         let made = table(lab).expect("a lab");
-        assert!(made.ends_with("| 1 Cut | 10 | mount(2) | Nothing appears. |\n"), "{made}");
+        assert!(made.ends_with("| 1 Cut | 10 | mount(2) | Nothing appears. |\n\n</div>"), "{made}");
         assert!(table("[[task]]\n").is_err());
     }
 }

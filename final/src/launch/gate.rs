@@ -114,6 +114,7 @@ impl Gated {
     }
 }
 
+// ANCHOR: execute
 impl Execute for Gated {
     fn execute(&self) -> Failure<'_> {
         if let Some(gate) = &self.gate {
@@ -123,3 +124,4 @@ impl Execute for Gated {
         self.program.execute()
     }
 }
+// ANCHOR_END: execute
