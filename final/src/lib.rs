@@ -7,9 +7,9 @@
 //! | [`cli`] | the words of the command line, parsed into types |
 //! | [`engine`] | what each command does; the only caller of the rest |
 //! | [`spec`] | image configuration and arguments become an OCI runtime specification |
-//! | [`container`] | a container on the disk: record, state, lock, name |
+//! | [`container`] | a container on the disk: record, state, lock; [`names`] |
 //! | [`launch`] | host half, one clone3, child half, supervision |
-//! | [`lifecycle`] | start, stop, kill, wait, rename |
+//! | [`lifecycle`] | start, restart, stop, kill, wait, rename, remove |
 //! | [`share`] | pause, update, statistics |
 //! | [`monitor`] | the process that stays with a detached container; [`logs`] reads what it wrote |
 //! | [`attach`] | joined with a container's program by way of its monitor |

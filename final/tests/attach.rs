@@ -13,6 +13,7 @@ testkit::suite! {
     attached_to_output_and_exit_code: [BUSYBOX],
     input_reaches_the_program: [BUSYBOX],
     the_end_of_an_attached_input_is_not_the_programs: [BUSYBOX],
+    one_without_input_only_sees: [BUSYBOX],
     several_see_the_same: [BUSYBOX],
     one_who_does_not_read_stalls_nobody: [BUSYBOX],
     a_killed_client_leaves_the_container_running: [BUSYBOX],
@@ -91,6 +92,20 @@ fn the_end_of_an_attached_input_is_not_the_programs(host: &Host) {
     second.stdin.as_mut().unwrap().write_all(b"two\n").unwrap();
     assert_eq!(second.wait_with_output().unwrap().stdout, b"onetwo\n");
     assert_eq!(first.wait_with_output().unwrap().stdout, b"onetwo\n");
+}
+
+fn one_without_input_only_sees(host: &Host) {
+    let engine = Engine::with_box(host);
+    detached(&engine, &["-i"], "read a; echo $a");
+    let mut sees = attach(&engine, &["--no-stdin"]);
+    sees.stdin.as_mut().unwrap().write_all(b"one\n").unwrap();
+    wait_for_attached(&engine, 1);
+    let mut types = attach(&engine, &[]);
+    wait_for_attached(&engine, 2);
+    types.stdin.as_mut().unwrap().write_all(b"two\n").unwrap();
+    assert_eq!(types.wait_with_output().unwrap().stdout, b"two\n");
+    assert_eq!(sees.wait_with_output().unwrap().stdout, b"two\n");
+    engine.tara(&["rm", "web"]).ok();
 }
 
 fn several_see_the_same(host: &Host) {

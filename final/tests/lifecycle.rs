@@ -26,6 +26,7 @@ testkit::suite! {
     update_of_what_is_removed_at_its_end: [Need::Root, BUSYBOX],
     create_starts_nothing: [BUSYBOX],
     rename_changes_the_name_only: [BUSYBOX],
+    rename_of_what_is_removed_at_its_end: [BUSYBOX],
     logs_keep_the_streams_apart: [BUSYBOX],
     logs_follow_to_the_end: [BUSYBOX],
     logs_by_number_and_time: [BUSYBOX],
@@ -228,6 +229,30 @@ fn rename_changes_the_name_only(host: &Host) {
     engine.tara(&["create", "--name", "web", "box", "true"]).ok();
     assert_eq!(engine.tara(&["rename", "shop", "web"]).code, 1);
     engine.tara(&["rm", "-f", "shop", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// Its record is part of its state, which its supervisor writes too.
+fn rename_of_what_is_removed_at_its_end(host: &Host) {
+    let engine = Engine::with_box(host);
+    let changed = |old: &str, new: &str| {
+        engine.tara(&["rename", old, new]).ok();
+        assert_eq!(inspect(&engine, new)["Name"], format!("/{new}"));
+        assert_eq!(engine.tara(&["inspect", old]).code, 1);
+    };
+    detached(&engine, &["--rm", "--name", "web"], "sleep 1000");
+    changed("web", "shop");
+    engine.tara(&["restart", "-t", "0", "shop"]).ok();
+    changed("shop", "till");
+    engine.tara(&["stop", "-t", "0", "till"]).ok();
+    until("it is gone", || engine.tara(&["ps", "-aq"]).ok().is_empty().then_some(()));
+    let mut run = engine.command(&["run", "--rm", "--name", "web", "box", "sleep", "1000"]).spawn().unwrap();
+    until("it runs", || {
+        (engine.tara(&["inspect", "-f", "{{.State.Running}}", "web"]).stdout == "true\n").then_some(())
+    });
+    changed("web", "shop");
+    engine.tara(&["kill", "shop"]).ok();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
     engine.assert_clean();
 }
 

@@ -8,6 +8,7 @@ mod common;
 
 use common::Engine;
 use common::docker::{DOCKERD, Docker};
+use serde_json::Value;
 use std::time::Duration;
 use sys::arch::ABIS;
 use testkit::probe::{Call, Entry};
@@ -21,6 +22,7 @@ testkit::suite! {
     every_system_call_is_answered_as_in_docker: [Need::Root, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
     mounts_are_as_in_docker: [Need::Root, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
     devices_are_as_in_docker: [Need::Root, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
+    nothing_is_shown_as_in_docker: [Need::Root, IPTABLES, DOCKERD, BUSYBOX, MINUTES],
 }
 
 /// The two engines with one image.
@@ -208,5 +210,32 @@ fn devices_are_as_in_docker(host: &Host) {
     let explained = ["+ ./core lrwxrwxrwx 0:0 0:0 /proc/kcore", "- c 10:200 rwm"];
     different.retain(|line| !explained.contains(&line.as_str()));
     assert_eq!(different, Vec::<String>::new());
+    both.stop();
+}
+
+/// The paths of what is null, `.HostConfig.CapAdd`.
+fn nulls(value: &Value, path: &str) -> Vec<String> {
+    match value {
+        Value::Null => vec![path.to_owned()],
+        Value::Object(map) => map.iter().flat_map(|(name, value)| nulls(value, &format!("{path}.{name}"))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What is null has a type in docker's documents, and is shown by it in a template.
+fn nothing_is_shown_as_in_docker(host: &Host) {
+    let both = Both::start(host);
+    let create = "create --name web --network none box true";
+    both.docker.run(&format!("docker {create}")).unwrap();
+    both.ours.tara(&create.split(' ').collect::<Vec<_>>()).ok();
+    let of = |text: String| nulls(&serde_json::from_str::<Value>(&text).unwrap()[0], "");
+    let theirs = of(both.docker.run("docker inspect web").unwrap());
+    let mut paths = of(both.ours.tara(&["inspect", "web"]).ok());
+    paths.retain(|path| theirs.contains(path));
+    assert!(paths.len() > 10, "{paths:?}");
+    let template: String = paths.iter().map(|path| format!("{path} {{{{{path}}}}}; ")).collect();
+    let ours = both.ours.tara(&["inspect", "-f", &template, "web"]).ok();
+    assert_eq!(Some(ours), both.docker.run(&format!("docker inspect -f '{template}' web")));
+    both.ours.tara(&["rm", "web"]).ok();
     both.stop();
 }

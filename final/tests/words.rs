@@ -361,7 +361,7 @@ fn errors_of_containers_and_state(host: &Host) {
         logs up
         logs --since soon up
         rename nosuch new
-        rename up new
+        rename up up
         rename up a/b
         system check
         ",

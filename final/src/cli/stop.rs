@@ -1,11 +1,10 @@
 //! `tara stop` and `tara restart`.
 
-use super::{each_with_code, print};
+use super::{each, each_with_code};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::events::note;
 use crate::lifecycle::StopRequest;
-use crate::report;
 use anyhow::Result;
 use clap::Args;
 use std::time::Duration;
@@ -45,18 +44,11 @@ impl Stop {
     }
 
     pub(crate) fn run(&self, engine: &Engine) -> Result<u8> {
-        let mut code = 0;
-        let results = engine.stop(&self.containers, &self.request());
-        for (container, result) in self.containers.iter().zip(results) {
-            match result {
-                Ok(()) => print(&format!("{container}\n")),
-                Err(error) => {
-                    eprint!("{}", report::text(&error));
-                    code = 1;
-                }
-            }
-        }
-        Ok(code)
+        let mut stopped = engine.stop(&self.containers, &self.request()).into_iter();
+        Ok(each(&self.containers, |container| {
+            stopped.next().transpose()?;
+            Ok(format!("{container}\n"))
+        }))
     }
 }
 

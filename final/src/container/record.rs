@@ -209,7 +209,10 @@ impl Record {
     pub(crate) fn rewrite(&self, dirs: &Dirs, reference: &str) -> Result<()> {
         let path = dirs.container(&self.id).join(RECORD);
         if self.auto_remove && !path.exists() {
-            return self.write_last_word(dirs);
+            return match State::read(dirs, &self.id) {
+                Some(state) => self.write_in_place(dirs, state),
+                None => Err(none(reference)),
+            };
         }
         let written = replace(&path, self, Sync::Now);
         written.map_err(|error| match error.downcast_ref::<io::Error>() {
@@ -224,8 +227,17 @@ impl Record {
     /// # Errors
     /// write(2).
     pub fn write_last_word(&self, dirs: &Dirs) -> Result<()> {
+        // What is on the disk may have got another name, and other limits, since this supervisor wrote it.
+        match Live::<Self>::read(dirs, &self.id) {
+            Some(Live { state, record: Some(on_disk) }) => {
+                Self { exit: self.exit.clone(), ..on_disk }.write_in_place(dirs, state)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_in_place(&self, dirs: &Dirs, state: State) -> Result<()> {
         let path = dirs.live(&self.id).join(STATE);
-        let Some(state) = State::read(dirs, &self.id) else { return Ok(()) };
         let content = serde_json::to_vec(&Live { state, record: Some(self) })?;
         fs::write(&path, content).with_context(|| format!("write `{}`", path.display()))
     }

@@ -6,7 +6,6 @@ use crate::events::Notes;
 use crate::names::claim_name;
 use crate::network;
 use crate::reclaim::gone;
-use crate::report::Refusal;
 use anyhow::{Context, Result};
 use std::fs;
 
@@ -14,14 +13,11 @@ impl Engine {
     /// Gives a container another name.
     ///
     /// # Errors
-    /// [`Refusal`] for a name that another container has.
+    /// [`Refusal`](crate::report::Refusal) for a name that another container has.
     pub fn rename(&self, reference: &str, name: &str) -> Result<()> {
         let id = find_id(self.dirs(), reference)?;
         let _turn = Turn::take(self.dirs(), &id, reference)?;
         let mut record = Record::find(self.dirs(), &id, reference)?;
-        if record.auto_remove {
-            return Err(Refusal::new("a container that is removed when it ends keeps its name").code(1).into());
-        }
         claim_name(self.dirs(), &id, Some(name))?;
         let names = self.dirs().names();
         let old = std::mem::replace(&mut record.name, name.to_owned());

@@ -111,11 +111,11 @@ impl Clients {
             }
             stays
         });
-        let sizes = requests.iter().filter_map(|request| match request {
+        let last = requests.iter().rev().find_map(|request| match request {
             Request::Resize(rows, columns) => Some((*rows, *columns)),
             _ => None,
         });
-        self.resized = sizes.last().or(self.resized);
+        self.resized = last.or(self.resized);
         requests
     }
 
