@@ -118,8 +118,8 @@ impl Recorder {
 
     /// Output that came so many seconds after what was before.
     pub fn output(&mut self, after: f64, text: &str) {
-        // Hundredths: more would differ each time and tell nobody anything.
-        self.clock += (after.min(LONGEST) * 100.0).round() / 100.0;
+        // Tenths: more would differ each time and tell nobody anything.
+        self.clock += (after.min(LONGEST) * 10.0).round() / 10.0;
         self.screen.show(text);
         self.event('o', text);
     }
