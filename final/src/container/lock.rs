@@ -109,7 +109,7 @@ impl Turn {
     /// Waits for it.
     ///
     /// # Errors
-    /// [`Refusal`] when the container is gone; flock(2).
+    /// [`Refusal`](crate::report::Refusal) when the container is gone; flock(2).
     pub(crate) fn take(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
         let folder = File::open(dirs.container(id)).map_err(|_| none(reference))?;
         let locked = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| errno);

@@ -147,7 +147,7 @@ impl Record {
     /// The same for a command that names the container as `reference`.
     ///
     /// # Errors
-    /// [`Refusal`] when there is none: it may have been removed since its id was found.
+    /// [`Refusal`](crate::report::Refusal) when there is none: it may have been removed since its id was found.
     pub(crate) fn find(dirs: &Dirs, id: &str, reference: &str) -> Result<Self> {
         Self::read(dirs, id).ok_or_else(|| none(reference))
     }
@@ -221,8 +221,8 @@ impl Record {
         })
     }
 
-    /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`]): into the same file, not
-    /// into a new one in its place.
+    /// Leaves the end of a container that is removed now to those who wait for it ([`LastWord`](super::LastWord)): into the
+    /// same file, not into a new one in its place.
     ///
     /// # Errors
     /// write(2).
