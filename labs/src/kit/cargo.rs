@@ -3,11 +3,15 @@
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-pub(super) fn metadata(workspace: &Workspace) -> Result<Value> {
-    let output = cargo(workspace).args(["metadata", "--format-version=1", "--offline", "--locked"]).output();
+/// Of the packages for the machine `host`. What of them is not here yet is downloaded: `cargo lab` itself stands on few of them.
+pub(super) fn metadata(workspace: &Workspace, host: &str) -> Result<Value> {
+    let output = cargo(workspace)
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform", host])
+        .stderr(Stdio::inherit())
+        .output();
     json(&checked(output, "cargo metadata")?.stdout)
 }
 
@@ -37,22 +41,15 @@ pub(super) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
     metadata["packages"].as_array().into_iter().flatten()
 }
 
-/// Builds the program of a package of the workshop, and says where it is.
+/// Builds the program that a package of the workshop is named after, and says where it is.
 ///
 /// # Errors
 /// When cargo fails.
 pub fn program(workspace: &Workspace, package: &str) -> Result<PathBuf> {
     let mut command = cargo(workspace);
-    command.args([
-        "build",
-        "--quiet",
-        "--offline",
-        "--locked",
-        "--bins",
-        "--message-format=json-render-diagnostics",
-        "--package",
-        package,
-    ]);
+    command.args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"]);
+    // With the features of the whole workspace, and so what its tests were built from: a package by itself would build half of it anew.
+    command.args(["--workspace", "--bin", package]);
     let output = checked(command.stderr(Stdio::inherit()).output(), "cargo build")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -70,8 +67,8 @@ pub(super) fn compiler() -> Result<(PathBuf, String)> {
     Ok((rustc, host.to_owned()))
 }
 
-/// The flags of the workspace's own profile for tests, and where cargo has put the dependencies.
-pub(super) fn flags(workspace: &Workspace, host: &str) -> Result<Vec<String>> {
+/// The flags of the workspace's own profile for tests, with the dependencies in `libraries`.
+pub(super) fn flags(workspace: &Workspace, host: &str, libraries: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(workspace.root.join(".cargo/config.toml")).context("read .cargo/config.toml")?;
     let config: toml::Table = text.parse().context("understand .cargo/config.toml")?;
     let of_linux =
@@ -79,10 +76,7 @@ pub(super) fn flags(workspace: &Workspace, host: &str) -> Result<Vec<String>> {
     let mut flags: Vec<String> =
         of_linux.into_iter().flatten().filter_map(|flag| Some(flag.as_str()?.to_owned())).collect();
     ensure!(!flags.is_empty(), ".cargo/config.toml has no flags for Linux");
-    let target = workspace.target();
-    for folder in [target.join(host).join("debug/deps"), target.join("debug/deps")] {
-        flags.push(format!("-Ldependency={}", folder.display()));
-    }
+    flags.push(format!("-Ldependency={}", libraries.display()));
     flags.extend(["--target", host, "-Cdebuginfo=0", "-Cembed-bitcode=no", "-Cstrip=debuginfo"].map(str::to_owned));
     Ok(flags)
 }

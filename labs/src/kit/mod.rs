@@ -64,7 +64,9 @@ impl Kit {
         if let Some((_, kit)) = known.filter(|(of, kit)| *of == state && kit.is_there()) {
             return Ok(kit);
         }
-        let kit = Self::build_reference(workspace, lab)?;
+        let libraries = kept.with_file_name(format!("{}-{state}", lab.name()));
+        let kit = Self::build_reference(workspace, lab, &libraries)?;
+        remove_older(&libraries, &lab.name());
         let text = serde_json::to_vec(&(state, &kit))?;
         let made = kept.parent().map_or(Ok(()), std::fs::create_dir_all);
         let written = made.and_then(|()| std::fs::write(kept.with_extension("unfinished"), text));
@@ -143,5 +145,16 @@ impl Kit {
         let output = command.arg("-o").arg(out).arg(source).stdin(Stdio::null()).output().context("run rustc")?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(said) } else { Err(DoesNotCompile(said).into()) }
+    }
+}
+
+/// The folders of libraries that an older state of the workshop was built into.
+fn remove_older(libraries: &Path, lab: &str) {
+    let beside = libraries.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for path in beside.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path != libraries) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.strip_prefix(lab).is_some_and(|rest| rest.starts_with('-')) {
+            let _only_takes_room = std::fs::remove_dir_all(&path);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The reference and what it stands on, built by cargo.
+//! The reference and what it stands on, built by cargo, and kept where no later cargo replaces it.
 
 use super::Kit;
 use super::cargo::{cargo, checked, compiler, flags, json, metadata, packages};
@@ -7,12 +7,15 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 impl Kit {
-    pub(super) fn build_reference(workspace: &Workspace, lab: &Lab) -> Result<Self> {
-        let metadata = metadata(workspace)?;
+    /// `libraries` is the folder that will hold what it is linked with.
+    pub(super) fn build_reference(workspace: &Workspace, lab: &Lab, libraries: &Path) -> Result<Self> {
+        let (rustc, host) = compiler()?;
+        let metadata = metadata(workspace, &host)?;
         let package = packages(&metadata)
             .find(|package| package["name"] == lab.package.as_str())
             .context("the package of the lab")?;
@@ -22,8 +25,9 @@ impl Kit {
         let of_kind = |kind: &'static str| named_targets(targets, kind);
         let tests: Vec<(String, PathBuf)> =
             of_kind("test").filter(|(name, _)| wanted.contains(&name.as_str())).collect();
-        let artifacts = build(workspace, &lab.package, &tests)?;
-        let (rustc, host) = compiler()?;
+        let build = || build(workspace, &metadata, &lab.package, &tests);
+        // Another cargo may have begun to replace them meanwhile: this one waits for it.
+        let artifacts = keep(&build()?, libraries).or_else(|_| keep(&build()?, libraries))?;
         let version = package["version"].as_str().unwrap_or_default();
         let names = [
             ("NAME", lab.package.as_str()),
@@ -39,7 +43,7 @@ impl Kit {
         environment.insert("CARGO_TARGET_TMPDIR".to_owned(), workspace.target().join("tmp").display().to_string());
         Ok(Self {
             rustc,
-            flags: flags(workspace, &host)?,
+            flags: flags(workspace, &host, libraries)?,
             environment,
             library: of_kind("lib").next().map(|(name, _)| name.replace('-', "_")),
             program: of_kind("bin").next().map(|(name, _)| name),
@@ -59,19 +63,13 @@ fn named_targets<'t>(targets: &'t [Value], kind: &'static str) -> impl Iterator<
 /// Package id to the file that `--extern` takes.
 type Artifacts = BTreeMap<String, PathBuf>;
 
-fn build(workspace: &Workspace, package: &str, tests: &[(String, PathBuf)]) -> Result<Artifacts> {
+fn build(workspace: &Workspace, metadata: &Value, package: &str, tests: &[(String, PathBuf)]) -> Result<Artifacts> {
     let mut command = cargo(workspace);
-    command.args([
-        "test",
-        "--no-run",
-        "--quiet",
-        "--locked",
-        "--offline",
-        "--message-format=json-render-diagnostics",
-        "--package",
-        package,
-    ]);
-    command.args(tests.iter().flat_map(|(name, _)| ["--test", name]));
+    command.args(["test", "--no-run", "--quiet", "--locked", "--message-format=json-render-diagnostics"]);
+    command.args(["--package", package]).args(tests.iter().flat_map(|(name, _)| ["--test", name]));
+    // Nothing of these is built, but their features count: what all labs and `cargo test --workspace` stand on is built once.
+    let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
+    command.args(members_without(metadata, &names).flat_map(|name| ["--package", name]));
     let output = command.stderr(Stdio::inherit()).output();
     let output = checked(output, "cargo test --no-run")?;
     let mut artifacts = Artifacts::new();
@@ -94,6 +92,36 @@ fn build(workspace: &Workspace, package: &str, tests: &[(String, PathBuf)]) -> R
         }
     }
     Ok(artifacts)
+}
+
+/// The packages of the workspace that have no test program of these names.
+fn members_without<'m>(metadata: &'m Value, tests: &'m [&str]) -> impl Iterator<Item = &'m str> {
+    let members = metadata["workspace_members"].as_array().into_iter().flatten();
+    let packages = packages(metadata).filter(move |package| members.clone().any(|member| *member == package["id"]));
+    let has_none = move |package: &&Value| {
+        let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        named_targets(targets, "test").all(|(name, _)| !tests.contains(&name.as_str()))
+    };
+    packages.filter(has_none).filter_map(|package| package["name"].as_str())
+}
+
+/// Links the libraries into `folder`. In cargo's own, another cargo may be replacing them, and `cargo check` leaves a `.rmeta` of
+/// the same crate that rustc would take for the library.
+fn keep(artifacts: &Artifacts, folder: &Path) -> Result<Artifacts> {
+    fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+    let linked = |(id, file): (&String, &PathBuf)| {
+        let name = file.file_name().context("a library's name")?.to_string_lossy();
+        // Another run may be doing the same.
+        let (kept, aside) = (folder.join(&*name), folder.join(format!("{}.{name}", std::process::id())));
+        fs::hard_link(file, &aside)
+            .or_else(|_| fs::copy(file, &aside).map(drop))
+            .and_then(|()| fs::rename(&aside, &kept))
+            .with_context(|| format!("keep `{}` in `{}`", file.display(), folder.display()))?;
+        // rename(2) of two links to one file does nothing.
+        let _gone_by_the_rename = fs::remove_file(&aside);
+        Ok((id.clone(), kept))
+    };
+    artifacts.iter().map(linked).collect()
 }
 
 fn is_for_host(file: &Path, target: &Path) -> bool {
