@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LAB, MINUTES, STUDENT, UML, copy, lab, ok, root, run};
+use common::{CLASS, GRADES, LAB, MINUTES, Own, STUDENT, UML, lab, ok, root, run};
 use labs::catalogue::Lab;
 use labs::starter::write_sources;
 use labs::workspace::Workspace;
@@ -37,6 +37,7 @@ enum Expected {
 
 struct Class<'h> {
     host: &'h Host,
+    _own: Own,
     folder: PathBuf,
     lab: Lab,
     expected: BTreeMap<String, Expected>,
@@ -45,7 +46,9 @@ struct Class<'h> {
 impl<'h> Class<'h> {
     fn new(host: &'h Host) -> Self {
         let lab = Lab::load(&workspace(), 1).unwrap();
-        Self { host, folder: host.folder("class"), lab, expected: BTreeMap::new() }
+        let own = Own::class();
+        fs::create_dir(CLASS).unwrap();
+        Self { host, _own: own, folder: CLASS.into(), lab, expected: BTreeMap::new() }
     }
 
     fn all(&self) -> u64 {
@@ -126,6 +129,29 @@ impl<'h> Class<'h> {
             fs::remove_dir_all(folder.join("src")).unwrap();
             std::os::unix::fs::symlink(root().join("step01-chroot/src"), folder.join("src")).unwrap();
         });
+        self.add("progress-is-a-pipe", Expected::Points(all), |folder| {
+            nix::unistd::mkfifo(&folder.join("progress.json"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        });
+        self.add("progress-has-no-end", Expected::Points(all), |folder| {
+            std::os::unix::fs::symlink("/dev/zero", folder.join("progress.json")).unwrap();
+        });
+        self.add("larger-than-all-memory", Expected::Refused("it is larger than 64 MiB"), |folder| {
+            fs::File::create(folder.join("src/large")).unwrap().set_len(1 << 40).unwrap();
+        });
+        self.add("eats-the-memory", Expected::Fails("exit-status".into()), |folder| {
+            in_main(folder, "let mut all = Vec::new(); loop { all.push(vec![1u8; 16 << 20]); }");
+        });
+        self.add("eats-the-memory-of-the-compiler", Expected::Refused("it "), |folder| {
+            append(folder, "src/lib.rs", "pub static S: [u8; 1 << 44] = [1; 1 << 44];");
+        });
+        self.add("reads-the-grades", Expected::Points(0), |folder| {
+            in_main(
+                folder,
+                &format!(
+                    "if !std::fs::read_dir({GRADES:?}).is_ok_and(|all| all.count() > 0) {{ std::process::exit(77) }}"
+                ),
+            );
+        });
         self.add("prints-results", Expected::Points(0), |folder| {
             in_main(folder, r#"for id in ["the_directory_becomes_the_root", "the_exit_status_is_passed_on"] {
                 println!("{{\"name\":\"{id}\",\"passed\":true,\"why\":\"\",\"milliseconds\":1}}"); println!("test {id} ... ok"); }
@@ -164,7 +190,7 @@ impl<'h> Class<'h> {
 
     fn grade(&self, more: &[&str]) -> Command {
         let mut command = lab(self.host, &["--json", "grade", "--lab", "1", "--time-limit", "170"]);
-        command.args(more).arg(&self.folder).arg("--out").arg(self.host.path("graded"));
+        command.args(more).arg(&self.folder).arg("--out").arg(GRADES);
         command
     }
 
@@ -248,7 +274,7 @@ fn thirty_submissions_get_their_points_killed_and_resumed(host: &Host) {
     assert!(fs::read_to_string(&exports[2]).unwrap().contains("<testsuite name=\"perfect\">"));
     assert!(host.path("github/perfect.json").exists());
     // Once more: nothing is left to do, and one is done again when that is asked for.
-    let time = |name: &str| fs::metadata(host.path(&format!("graded/{name}.json"))).unwrap().modified().unwrap();
+    let time = |name: &str| fs::metadata(format!("{GRADES}/{name}.json")).unwrap().modified().unwrap();
     let (perfect, empty) = (time("perfect"), time("empty"));
     class.expected.remove("absent");
     class.assert_expected(&ok(&mut class.grade(&["--again", "empty"])));
@@ -257,9 +283,8 @@ fn thirty_submissions_get_their_points_killed_and_resumed(host: &Host) {
 
 /// Kills the grader when `count` submissions are graded. Its cells end with it.
 fn kill_after(class: &Class<'_>, count: usize) -> usize {
-    let graded = class.host.path("graded");
     let done = || {
-        let entries = fs::read_dir(&graded).into_iter().flatten().flatten();
+        let entries = fs::read_dir(GRADES).into_iter().flatten().flatten();
         entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json")).count()
     };
     let mut first = class.grade(&[]).stdout(Stdio::null()).spawn().unwrap();
@@ -298,5 +323,4 @@ fn what_cannot_run_here_is_no_zero(host: &Host) {
     let grade = &grades["grades"][0];
     assert_eq!(grade["points"], grade["possible"]);
     assert!(grade["possible"].as_u64().unwrap() < all, "{grade:#}");
-    copy(&host.path("graded"), &host.path("kept"));
 }

@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{LAB, MINUTES, STUDENT, Students, UML, lab, ok, outside, run};
+use common::{LAB, MINUTES, Own, STUDENT, UML, lab, ok, outside, run};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -31,6 +32,7 @@ testkit::suite! {
     where_user_namespaces_are_forbidden_the_machine_runs_all: [Need::Root, BUSYBOX, UML, MINUTES],
     without_the_machine_the_rest_runs: [Need::Root, BUSYBOX, MINUTES],
     killed_checks_leave_nothing: [Need::Root, BUSYBOX, MINUTES],
+    a_check_needs_nothing_that_a_cargo_replaces: [Need::Root, BUSYBOX, MINUTES],
     a_program_may_read_what_is_said: [Need::Root, BUSYBOX],
     reset_keeps_the_old_crate_and_errors_say_what_to_do: [Need::Root],
 }
@@ -61,7 +63,7 @@ fn step(host: &Host, arguments: &[&str], code: i32, words: &[&str]) -> String {
 /// doctor, start, check (red), four hints, the solution written into the holes, check (green), attack, next; then the same crate
 /// with the rights of an ordinary user.
 fn walk(host: &Host, number: u8) {
-    let _students = Students::new();
+    let _students = Own::students();
     let lab_number = number.to_string();
     step(host, &["doctor"], 0, &["namespaces", "where the checks run", "1 · A root of one's own"]);
     step(host, &["start", &lab_number], 0, &["task 1 · ", " · task1_", "it is red until you have"]);
@@ -140,7 +142,7 @@ fn a_learner_walks_through_lab_8(host: &Host) {
 }
 
 fn hints_solutions_and_progress_are_kept(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     let step = |arguments: &[&str], code: i32, words: &[&str]| step(host, arguments, code, words);
     step(&["list"], 0, &["next: `cargo lab start 1`"]);
     step(&["start", "1"], 0, &["src/root.rs:", "I1 "]);
@@ -170,7 +172,7 @@ fn hints_solutions_and_progress_are_kept(host: &Host) {
 
 /// One JSON document for each command (a line for each attack).
 fn a_program_may_read_what_is_said(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     let json = |arguments: &[&str]| {
         let output = lab(host, &[&["--json"], arguments].concat()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -198,7 +200,7 @@ fn change(file: &str, from: &str, to: &str) {
 }
 
 fn a_mistake_is_shown_with_what_was_expected(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     ok(&mut lab(host, &["catch-up", "1"]));
     change("src/root.rs", "chdir(c\"/\").whilst(\"change into\", c\"/\")", "Ok(())");
     let (code, text) = run(&mut lab(host, &["check"]));
@@ -214,7 +216,7 @@ fn a_mistake_is_shown_with_what_was_expected(host: &Host) {
 }
 
 fn code_that_does_not_compile_is_shown_where_it_is(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     ok(&mut lab(host, &["catch-up", "1"]));
     change("src/root.rs", "chdir(c\"/\")", "chdirr(c\"/\")");
     let (code, text) = run(&mut lab(host, &["check"]));
@@ -224,7 +226,7 @@ fn code_that_does_not_compile_is_shown_where_it_is(host: &Host) {
 }
 
 fn a_save_is_noticed(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     for way in [&[][..], &["--poll"]] {
         ok(&mut lab(host, &["reset", "1"]));
         let said = host.path("watched");
@@ -264,7 +266,7 @@ fn behind(host: &Host, script: &str) -> Command {
 const FORBID: &str = "echo 1 > /proc/sys/user/max_user_namespaces && exec unshare --user --map-user=1000";
 
 fn where_user_namespaces_are_forbidden_the_machine_runs_all(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     let text = ok(&mut behind(host, &format!("{FORBID} $LAB --dir $STUDENT check 1 --where machine")));
     assert!(text.contains("15 of 15 points") && text.contains("2 points (in the machine)"), "{text}");
     let (_, text) = run(&mut behind(host, &format!("{FORBID} $LAB --dir $STUDENT doctor")));
@@ -272,7 +274,7 @@ fn where_user_namespaces_are_forbidden_the_machine_runs_all(host: &Host) {
 }
 
 fn without_the_machine_the_rest_runs(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     // Not below /run: each check has one of its own.
     let folder = tempfile::tempdir().unwrap();
     let programs = folder.path();
@@ -296,7 +298,7 @@ fn without_the_machine_the_rest_runs(host: &Host) {
 
 /// The leak check after this test looks for processes, mounts, links, rules and files; here for cgroups.
 fn killed_checks_leave_nothing(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     ok(&mut lab(host, &["catch-up", "1"]));
     ok(&mut lab(host, &["check"]));
     let mut random = [0; 12];
@@ -315,13 +317,25 @@ fn killed_checks_leave_nothing(host: &Host) {
     assert_eq!(fs::read_dir(host.path("tmp")).unwrap().count(), 0);
 }
 
+/// Another cargo that builds in the same target takes libraries away while it writes them anew.
+fn a_check_needs_nothing_that_a_cargo_replaces(host: &Host) {
+    let _students = Own::students();
+    ok(&mut lab(host, &["catch-up", "1"]));
+    ok(&mut lab(host, &["check"]));
+    let libraries = Path::new(LAB).with_file_name("deps");
+    mount(Some("empty"), &libraries, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let (code, text) = run(lab(host, &["check"]).env("CARGO", "false"));
+    umount2(&libraries, MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(code, 0, "{text}");
+}
+
 fn processes_below(folder: &Path) -> usize {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     entries.filter(|entry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.starts_with(folder))).count()
 }
 
 fn reset_keeps_the_old_crate_and_errors_say_what_to_do(host: &Host) {
-    let _students = Students::new();
+    let _students = Own::students();
     let (code, text) = run(&mut lab(host, &["check"]));
     assert!(code == 2 && text.contains("which lab? `cargo lab list` shows them; `cargo lab start 1` begins"), "{text}");
     let (code, text) = run(&mut lab(host, &["check", "2"]));

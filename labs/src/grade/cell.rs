@@ -120,11 +120,20 @@ fn give_up_root(order: &Order) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).context("ask to die with the grader")
 }
 
+/// For each process. Together they can still fill the memory: then the kernel ends those of the cell first.
 fn limit() -> Result<()> {
-    for (resource, most) in [(Resource::RLIMIT_NPROC, 400), (Resource::RLIMIT_CPU, 40), (Resource::RLIMIT_CORE, 0)] {
+    const MIB: u64 = 1 << 20;
+    let limits = [
+        (Resource::RLIMIT_NPROC, 400),
+        (Resource::RLIMIT_CPU, 40),
+        (Resource::RLIMIT_CORE, 0),
+        // For the compiler; a test program gets less.
+        (Resource::RLIMIT_DATA, 3072 * MIB),
+    ];
+    for (resource, most) in limits {
         setrlimit(resource, most, most).with_context(|| format!("limit {resource:?}"))?;
     }
-    Ok(())
+    fs::write("/proc/self/oom_score_adj", "1000").context("be the first to be ended when there is no memory")
 }
 
 fn own_user_namespace(more: CloneFlags) -> Result<()> {
@@ -158,7 +167,7 @@ fn touch(path: &Path) -> Result<()> {
 
 /// PID 1: the file systems.
 fn inner(_workspace: &Workspace) -> Result<bool> {
-    let order = Order::read()?;
+    let order = secret_order()?;
     private()?;
     let (submission, is_folder) = (tree(&order.submission)?, order.submission.is_dir());
     let whole = sys::fd::open_path(c"/")?;
@@ -189,10 +198,10 @@ fn inner(_workspace: &Workspace) -> Result<bool> {
         Propagation::Private,
         true,
     )?;
-    let others = order.submission.parent().filter(|folder| folder.is_dir());
-    if let Some(others) = others.filter(|folder| !order.needs.iter().any(|path| path.starts_with(folder))) {
-        mount(Some("cell"), others, Some("tmpfs"), MsFlags::MS_RDONLY, Some("size=4k"))
-            .context("cover the other submissions")?;
+    let is_needed = |folder: &Path| order.needs.iter().any(|path| path.starts_with(folder));
+    for hidden in order.hides.iter().filter(|folder| folder.is_dir() && !is_needed(folder)) {
+        mount(Some("cell"), hidden, Some("tmpfs"), MsFlags::MS_RDONLY, Some("size=4k"))
+            .with_context(|| format!("cover `{}`", hidden.display()))?;
     }
     let mut child = myself("grade").stdin(Stdio::piped()).spawn().context("the grader in the cell")?;
     serde_json::to_writer(child.stdin.take().context("a pipe")?, &order)?;
@@ -208,8 +217,14 @@ fn inner(_workspace: &Workspace) -> Result<bool> {
     }
 }
 
+/// The nonce is in the memory of who has read it, and what is checked runs as the same user.
+fn secret_order() -> Result<Order> {
+    prctl::set_dumpable(false).context("keep one's memory to oneself")?;
+    Order::read()
+}
+
 fn grade(workspace: &Workspace) -> Result<bool> {
-    let order = Order::read()?;
+    let order = secret_order()?;
     let home = Path::new(HOME);
     let report = one::grade(workspace, &order, home, &|command| in_exec(&command))
         .unwrap_or_else(|error| Report::Broken(format!("{error:#}")));
@@ -231,6 +246,7 @@ fn in_exec(command: &Command) -> Command {
 }
 
 fn exec(program: &[OsString]) -> Result<bool> {
+    setrlimit(Resource::RLIMIT_DATA, 512 << 20, 512 << 20).context("limit the memory of a test program")?;
     own_user_namespace(CloneFlags::CLONE_NEWNS)?;
     private()?;
     // What was built can be read only from here on; the mount below it cannot be reached any more.

@@ -3,6 +3,7 @@
 pub mod cell;
 mod export;
 mod one;
+mod submission;
 
 pub use export::{csv, github, html, junit};
 
@@ -10,7 +11,7 @@ use crate::catalogue::Lab;
 use crate::check::{Outcome, Place};
 use crate::kit::Kit;
 use crate::report::Ink;
-use crate::workspace::{Workspace, files_below};
+use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use submission::{LARGEST, files_of, hints, size, submissions};
 
 /// How to grade.
 #[derive(Debug, Clone)]
@@ -51,6 +53,8 @@ struct Order {
     kit: Kit,
     /// Folders that have to be in reach.
     needs: Vec<PathBuf>,
+    /// Folders that have to be out of sight: the other submissions, the grades.
+    hides: Vec<PathBuf>,
     /// Begins the line with the report.
     nonce: String,
 }
@@ -119,6 +123,7 @@ pub fn all(workspace: &Workspace, lab: &Lab, settings: &Settings, say: &(dyn Fn(
         out.display()
     );
     fs::create_dir_all(&out).with_context(|| format!("make `{}`", out.display()))?;
+    let out = out.canonicalize().with_context(|| format!("find `{}`", out.display()))?;
     let class = Class { workspace, lab, settings, kit: Kit::prepare(workspace, lab)?, out };
     let queue = Mutex::new(submissions.iter());
     let grades = Mutex::new(BTreeMap::new());
@@ -155,25 +160,6 @@ fn next<'q>(
     queue: &Mutex<std::collections::btree_map::Iter<'q, String, PathBuf>>,
 ) -> Option<(&'q String, &'q PathBuf)> {
     lock(queue).next()
-}
-
-/// Name to folder or tarball.
-fn submissions(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("list `{}`", folder.display()))? {
-        let (path, name) = {
-            let entry = entry?;
-            (entry.path(), entry.file_name().to_string_lossy().into_owned())
-        };
-        let stem = [".tar.gz", ".tgz", ".tar.xz", ".tar"].iter().find_map(|suffix| name.strip_suffix(suffix));
-        match stem {
-            Some(stem) if path.is_file() => drop(found.insert(stem.to_owned(), path)),
-            None if path.is_dir() && !name.starts_with('.') => drop(found.insert(name, path)),
-            _ => {}
-        }
-    }
-    ensure!(!found.is_empty(), "`{}` holds no directory and no tarball", folder.display());
-    Ok(found)
 }
 
 fn roster(path: Option<&Path>) -> Result<BTreeSet<String>> {
@@ -232,6 +218,9 @@ impl Class<'_> {
     }
 
     fn in_cell(&self, name: &str, path: &Path) -> Result<Grade> {
+        if size(path)? > LARGEST {
+            return Ok(self.judged(Report::Refused(format!("it is larger than {} MiB", LARGEST >> 20))));
+        }
         let mut bytes = [0; 16];
         sys::process::random(&mut bytes)?;
         let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -247,6 +236,7 @@ impl Class<'_> {
             place: self.settings.place,
             kit: self.kit.clone(),
             needs,
+            hides: vec![self.settings.submissions.clone(), self.out.clone()],
             nonce: nonce.clone(),
         };
         let mut command = cell::command();
@@ -282,20 +272,14 @@ impl Class<'_> {
         let mut hasher = DefaultHasher::new();
         hasher.write(serde_json::to_string(self.lab)?.as_bytes());
         hasher.write(format!("{:?}", self.settings.place).as_bytes());
-        let files = if path.is_dir() { files_below(path)? } else { vec![path.to_owned()] };
-        for file in files {
+        let size = size(path)?;
+        hasher.write_u64(size);
+        for file in files_of(path)?.iter().filter(|_| size <= LARGEST) {
             hasher.write(file.to_string_lossy().as_bytes());
-            hasher.write(&fs::read(&file)?);
+            hasher.write(&fs::read(file)?);
         }
         Ok(format!("{:016x}", hasher.finish()))
     }
-}
-
-/// The hints that the student has taken, if the progress file was handed in.
-fn hints(submission: &Path, lab: u8) -> Option<usize> {
-    let text = fs::read_to_string(submission.join("progress.json")).ok()?;
-    let progress: crate::progress::Progress = serde_json::from_str(&text).ok()?;
-    Some(progress.labs.get(&lab)?.hints.values().sum())
 }
 
 /// At most a few megabytes: a cell says little.

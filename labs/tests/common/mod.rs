@@ -27,23 +27,35 @@ pub fn outside(program: &str) -> Command {
     command
 }
 
-/// A file system for students: below `/run`, where the fake host is at home, the fake hosts of the checks would cover it.
-pub struct Students;
+/// A file system of the test's own: below `/run`, where the fake host is at home, the fake hosts of the checks would cover it.
+pub struct Own(&'static str);
+
+impl Own {
+    fn new(folder: &'static str) -> Self {
+        mount(Some("own"), folder, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        Self(folder)
+    }
+
+    /// For the students' crates.
+    pub fn students() -> Self {
+        Self::new("/mnt")
+    }
+
+    /// For submissions and grades: cells have a `/mnt` of their own.
+    pub fn class() -> Self {
+        Self::new("/srv")
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _what_fails_is_the_test = umount2(self.0, MntFlags::MNT_DETACH);
+    }
+}
 
 pub const STUDENT: &str = "/mnt/student";
-
-impl Students {
-    pub fn new() -> Self {
-        mount(Some("students"), "/mnt", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-        Self
-    }
-}
-
-impl Drop for Students {
-    fn drop(&mut self) {
-        let _what_fails_is_the_test = umount2("/mnt", MntFlags::MNT_DETACH);
-    }
-}
+pub const CLASS: &str = "/srv/class";
+pub const GRADES: &str = "/srv/grades";
 
 /// `lab` with a student's folder.
 pub fn lab(host: &Host, arguments: &[&str]) -> Command {
@@ -62,11 +74,6 @@ pub fn ok(command: &mut Command) -> String {
     let (code, text) = run(command);
     assert_eq!(code, 0, "{text}");
     text
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    let done = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
-    assert!(done.success());
 }
 
 /// The workshop.
