@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::docker::{DOCKERD, Docker};
 use common::{Engine, error};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -16,7 +17,6 @@ use testkit::{BUSYBOX, Host, Need, until};
 
 const NFT: Need = Need::Program("nft", "nftables");
 const IP: Need = Need::Program("ip", "iproute2");
-const DOCKERD: Need = Need::Program("dockerd", "docker.io");
 const IPTABLES: Need = Need::Program("iptables", "iptables");
 const PASTA: Need = Need::Program("pasta", "passt");
 const SLIRP: Need = Need::Program("slirp4netns", "slirp4netns");
@@ -654,45 +654,13 @@ fn fifty_at_once_with_ports(host: &Host) {
     engine.assert_clean();
 }
 
-/// Debian's dockerd on a fake host, with everything of its own below the test's folder.
-struct Docker<'h> {
-    host: &'h Host,
-    daemon: Child,
-}
-
-impl<'h> Docker<'h> {
-    fn start(host: &'h Host) -> Self {
-        let at = |name: &str| host.path(name).display().to_string();
-        let mut command = host.command("dockerd");
-        command.args(["-H", &format!("unix://{}", at("docker.sock")), "--data-root", &at("docker-data")]);
-        command.args(["--exec-root", &at("docker-exec"), "--pidfile", &at("docker.pid"), "--storage-driver", "vfs"]);
-        let log = std::fs::File::create(at("docker.log")).unwrap();
-        let daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let docker = Self { host, daemon };
-        until("dockerd answers", || docker.run("docker version").map(drop));
-        docker
-    }
-
-    fn run(&self, command: &str) -> Option<String> {
-        let script = format!("DOCKER_HOST=unix://{} {command}", self.host.path("docker.sock").display());
-        let output = self.host.run(self.host.command("/bin/sh").args(["-c", &script]));
-        (output.code == 0).then_some(output.stdout)
-    }
-
-    fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.daemon.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
-        self.daemon.wait().unwrap();
-    }
-}
-
 fn a_neighbouring_docker_keeps_working(host: &Host) {
     let engine = lab(host);
-    let docker = Docker::start(host);
+    let docker = Docker::start(host, &["--storage-driver", "vfs"]);
     let pack = format!("tar -C {} -c . > {}", host.path("box").display(), host.path("box.tar").display());
     sh(host, &pack);
-    docker.run(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
-    docker.run("docker run -d --name theirs -p 7070:80 box sh -c 'mkdir /www; echo theirs > /www/index.html; httpd -f -p 80 -h /www'").unwrap();
+    docker.shell(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
+    docker.shell("docker run -d --name theirs -p 7070:80 box sh -c 'mkdir /www; echo theirs > /www/index.html; httpd -f -p 80 -h /www'").unwrap();
     wait_for("127.0.0.1:7070", "theirs");
     let others = sh(host, "iptables-save -t nat; iptables-save -t filter");
     let strip =
@@ -710,10 +678,10 @@ fn a_neighbouring_docker_keeps_working(host: &Host) {
     );
     assert!(sh(host, "ip -br link").contains("docker0"), "its bridge is there");
     assert_eq!(get("127.0.0.1:7070").as_deref(), Some("theirs"), "its container too");
-    docker.run("docker rm -f theirs").unwrap();
+    docker.shell("docker rm -f theirs").unwrap();
     docker.stop();
     // What dockerd leaves behind is dockerd's.
-    sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");
+    sh(host, "ip link del docker0; nft flush ruleset");
 }
 
 /// The paths of all fields; a list counts as its first entry, and what users name themselves is left out.
@@ -733,12 +701,12 @@ fn fields(value: &Value, path: &str, all: &mut std::collections::BTreeSet<String
 
 fn inspect_has_every_field_that_docker_has(host: &Host) {
     let engine = lab(host);
-    let docker = Docker::start(host);
+    let docker = Docker::start(host, &["--storage-driver", "vfs"]);
     let pack = format!("tar -C {} -c . > {}", host.path("box").display(), host.path("box.tar").display());
     sh(host, &pack);
-    docker.run(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
+    docker.shell(&format!("docker import {} box", host.path("box.tar").display())).unwrap();
     let run = "-d --name web -v data:/data -p 7070:80 --health-cmd true --health-interval 100ms box sleep 1000";
-    docker.run(&format!("docker run {run}")).unwrap();
+    docker.shell(&format!("docker run {run}")).unwrap();
     let words: Vec<&str> = ["run"].into_iter().chain(run.replace("7070", "7071").leak().split(' ')).collect();
     engine.tara(&words).ok();
     for (what, object) in [("container", "web"), ("network", "bridge"), ("volume", "data")] {
@@ -751,7 +719,7 @@ fn inspect_has_every_field_that_docker_has(host: &Host) {
                 .collect::<std::collections::BTreeSet<_>>()
         };
         let healthy = |text: String| (what != "container" || text.contains("\"healthy\"")).then_some(text);
-        let theirs = until("docker's", || healthy(docker.run(&format!("docker {what} inspect {object}")).unwrap()));
+        let theirs = until("docker's", || healthy(docker.shell(&format!("docker {what} inspect {object}")).unwrap()));
         let ours = until("ours", || healthy(engine.tara(&[what, "inspect", object]).ok()));
         let (theirs, ours) = (parse(&theirs), parse(&ours));
         let missing: Vec<&String> = theirs.difference(&ours).collect();
@@ -759,10 +727,10 @@ fn inspect_has_every_field_that_docker_has(host: &Host) {
     }
     engine.tara(&["rm", "-fv", "web"]).ok();
     engine.tara(&["volume", "rm", "data"]).ok();
-    docker.run("docker rm -fv web").unwrap();
+    docker.shell("docker rm -fv web").unwrap();
     docker.stop();
     // What dockerd leaves behind is dockerd's.
-    sh(host, "ip link del docker0; nft flush ruleset; rm -rf /run/containerd /run/docker");
+    sh(host, "ip link del docker0; nft flush ruleset");
 }
 
 fn without_root_there_is_no_network_and_ports_are_refused(host: &Host) {

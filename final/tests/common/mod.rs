@@ -7,6 +7,9 @@
     reason = "each test program uses some of it, and fails by panicking"
 )]
 
+pub mod docker;
+pub mod registry;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
