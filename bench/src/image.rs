@@ -1,9 +1,12 @@
 //! Images made for a measurement: an OCI layout as a tarball, with as many layers as one likes.
 
 use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Writes an image `bench:NAME` to a tarball in `folder`: the program in the first layer, in each other one file of `size` bytes.
@@ -11,13 +14,48 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write(folder: &Path, name: &str, program: &Path, layers: usize, size: usize) -> Result<PathBuf> {
+    pack(folder, name, (0..layers).map(|number| layer(program, number, size).map(Layer::plain)))
+}
+
+/// A layer as a registry has it.
+pub(crate) struct Layer {
+    pub(crate) blob: Vec<u8>,
+    diff_id: String,
+    media_type: &'static str,
+}
+
+impl Layer {
+    fn plain(tar: Vec<u8>) -> Self {
+        Self { diff_id: digest(&tar), blob: tar, media_type: "application/vnd.oci.image.layer.v1.tar" }
+    }
+
+    /// At the level that `gzip` and most registries' clients take.
+    pub(crate) fn gzip(tar: &[u8]) -> Result<Self> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(tar)?;
+        let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+        Ok(Self { diff_id: digest(tar), blob: gzip.finish()?, media_type })
+    }
+
+    /// At zstd's own default.
+    pub(crate) fn zstd(tar: &[u8]) -> Result<Self> {
+        let media_type = "application/vnd.oci.image.layer.v1.tar+zstd";
+        Ok(Self { diff_id: digest(tar), blob: zstd::encode_all(tar, 0)?, media_type })
+    }
+}
+
+/// Writes an image `bench:NAME` of these layers to a tarball in `folder`.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn pack(folder: &Path, name: &str, layers: impl Iterator<Item = Result<Layer>>) -> Result<PathBuf> {
     let path = folder.join(format!("{name}.tar"));
     let mut archive = tar::Builder::new(File::create(&path).with_context(|| format!("make `{}`", path.display()))?);
     let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
-    for number in 0..layers {
-        let layer = layer(program, number, size)?;
-        diff_ids.push(format!("sha256:{}", digest(&layer)));
-        descriptors.push(blob(&mut archive, &layer, "application/vnd.oci.image.layer.v1.tar")?);
+    for layer in layers {
+        let layer = layer?;
+        descriptors.push(blob(&mut archive, &layer.blob, layer.media_type)?);
+        diff_ids.push(format!("sha256:{}", layer.diff_id));
     }
     let config = json!({
         "architecture": sys::arch::OCI_ARCHITECTURE, "os": "linux", "config": { "Cmd": ["/bin/program"] },
@@ -59,7 +97,7 @@ fn blob(archive: &mut tar::Builder<File>, bytes: &[u8], kind: &str) -> Result<se
     Ok(json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": bytes.len() }))
 }
 
-fn append<W: std::io::Write>(archive: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> Result<()> {
+fn append<W: Write>(archive: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(u64::try_from(bytes.len())?);
     header.set_mode(0o644);

@@ -10,6 +10,7 @@ mod facts;
 mod html;
 mod image;
 mod machines;
+mod packages;
 mod parts;
 mod results;
 mod rounds;
@@ -57,11 +58,14 @@ enum What {
     },
     /// Start-up against running containers, layers, mounts of the host.
     Scaling,
-    /// An image from a registry on this machine, into an empty store.
+    /// Images of what Debian's packages have installed, from a registry on this machine, into empty stores.
     Pull {
-        /// How large it is.
-        #[arg(default_value_t = 100)]
-        megabytes: usize,
+        /// How large the one of five layers is.
+        #[arg(default_value_t = 500)]
+        megabytes: u64,
+        /// How many files the other one has.
+        #[arg(default_value_t = 20_000)]
+        files: usize,
     },
     /// A Dockerfile of ten instructions.
     Build,
@@ -148,7 +152,9 @@ impl Cli {
             What::Exec => exec::run(&stage, rounds, self.how.only.clone())?,
             What::Density { count } => density::run(&stage, *count, &self.how.only)?,
             What::Scaling => scaling::run(&stage, rounds)?,
-            What::Pull { megabytes } => transfer::pull(&stage, rounds, self.how.only.clone(), *megabytes)?,
+            What::Pull { megabytes, files } => {
+                transfer::pull(&stage, rounds, self.how.only.clone(), (*megabytes, *files))?
+            }
             What::Build => transfer::build(&stage, rounds, self.how.only.clone())?,
             What::Show { .. } => bail!("nothing is measured to show a file"),
         };

@@ -1,6 +1,6 @@
 //! `bench startup`: from the start of a whole process to its exit, of a program that does nothing.
 
-mod engines;
+pub(crate) mod engines;
 pub(crate) mod runtimes;
 
 use crate::cgroup;

@@ -48,6 +48,8 @@ pub(crate) struct Subject {
     pub(crate) every: usize,
     /// It has to be over by then.
     pub(crate) limit: Duration,
+    /// What takes away what it has made: a line for the shell that is not measured.
+    pub(crate) after: Option<String>,
     /// Whether it runs where the empty v2 tree of a hybrid host is not mounted: crun takes such a host for one with v2, and fails.
     pub(crate) hides_unified: bool,
 }
@@ -62,6 +64,7 @@ impl Subject {
             command: command.into_iter().map(Into::into).collect(),
             every: 1,
             limit: Duration::from_secs(20),
+            after: None,
             hides_unified: false,
         }
     }
@@ -81,6 +84,12 @@ impl Subject {
     /// Ends it after so long.
     pub(crate) fn limit(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Runs a line of the shell after it, with the same `{id}`.
+    pub(crate) fn after(mut self, line: String) -> Self {
+        self.after = Some(line);
         self
     }
 
@@ -108,8 +117,19 @@ impl Subject {
     }
 
     fn measure(&self) -> Result<Duration> {
+        let id = next_id();
+        let took = self.measure_as(&id);
+        if let Some(line) = &self.after {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &line.replace("{id}", &id)]).stdout(Stdio::null()).stderr(Stdio::null());
+            let _nothing_was_made_then = shell.status();
+        }
+        took
+    }
+
+    fn measure_as(&self, id: &str) -> Result<Duration> {
         let mut said = Said::new()?;
-        let mut command = self.command();
+        let mut command = self.command(id);
         command.stdin(Stdio::null()).stdout(said.file()?).stderr(said.file()?);
         let begin = Instant::now();
         let mut child = command.spawn()?;
@@ -129,10 +149,9 @@ impl Subject {
         Ok(took)
     }
 
-    fn command(&self) -> Command {
-        let id = next_id();
+    fn command(&self, id: &str) -> Command {
         let mut words = self.command.iter().map(|word| match word.to_str() {
-            Some(text) if text.contains("{id}") => text.replace("{id}", &id).into(),
+            Some(text) if text.contains("{id}") => text.replace("{id}", id).into(),
             _ => word.clone(),
         });
         let mut command = Command::new(words.next().unwrap_or_default());

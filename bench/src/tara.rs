@@ -83,11 +83,6 @@ impl Tara {
         Subject::new(name, Group::Tara, command)
     }
 
-    /// Whether this engine has a subcommand.
-    pub(crate) fn can(&self, subcommand: &str) -> bool {
-        self.say(&[subcommand, "--help"]).is_ok()
-    }
-
     /// The default bridge, with the rules and maps that come with it: made with the first container that has a published port.
     ///
     /// # Errors

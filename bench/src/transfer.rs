@@ -1,10 +1,12 @@
 //! `bench pull` and `bench build`: images from a registry, images from a Dockerfile.
 
-use crate::image;
+use crate::image::{self, Layer};
+use crate::packages;
 use crate::results::{Results, Row};
 use crate::rounds::Rounds;
 use crate::stage::Stage;
 use crate::startup::Field;
+use crate::startup::engines::Daemon;
 use crate::subject::{Group, Missing, Subject, find};
 use crate::tara::Tara;
 use anyhow::{Context, Result, bail};
@@ -26,58 +28,117 @@ impl Drop for Registry {
     }
 }
 
-/// Pulls an image of five layers of `megabytes` in all, each time into an empty store.
+/// Pulls an image of five layers of `size.0` megabytes in all, and one of `size.1` small files, each time into an empty store.
 ///
 /// # Errors
-/// When there is no registry, or none of ours can fill it.
-pub(crate) fn pull(stage: &Stage, rounds: Rounds, only: Vec<String>, megabytes: usize) -> Result<Results> {
+/// When there is no registry, or nothing to fill it with.
+pub(crate) fn pull(stage: &Stage, rounds: Rounds, only: Vec<String>, size: (u64, usize)) -> Result<Results> {
     let mut field = Field { only, ..Field::default() };
-    let tara = Tara::new(stage)?;
     let _registry = Registry::start(stage)?;
-    let skopeo = find("skopeo").context("skopeo (package skopeo) fills the registry")?;
-    let file = image::write(&stage.folder("images")?, "pull", &stage.bin.join("program"), 6, megabytes * 200_000)?;
-    let from = format!("oci-archive:{}:pull", file.display());
-    let to = format!("docker://{REGISTRY}/bench:1");
-    Subject::new(
-        "skopeo",
-        Group::Engine,
-        [skopeo.as_os_str(), "copy".as_ref(), "--dest-tls-verify=false".as_ref(), from.as_ref(), to.as_ref()],
-    )
-    .limit(120)
-    .run()
-    .context("fill the registry")?;
-    if tara.can("pull") {
-        let command = format!(
-            "exec {} --root {}/{{id}} pull {REGISTRY}/bench:1",
-            stage.our("tara").display(),
-            stage.disk.display()
-        );
-        field.add(script("tara pull", Group::Tara, &command));
-    } else {
-        field.lacks(Missing { name: "tara pull".to_owned(), why: "this `tara` has no `pull`".to_owned() });
-    }
-    let at = stage.disk.display();
-    match find("umoci") {
-        Some(_) => {
-            let copy = format!("skopeo copy --src-tls-verify=false {to} oci:{at}/{{id}}:1");
-            field.add(script(
-                "skopeo + umoci unpack",
-                Group::Engine,
-                &format!("{copy} && umoci unpack --image {at}/{{id}}:1 {at}/{{id}}-unpacked"),
-            ));
+    let daemon = daemon(&mut field, stage);
+    let (large, small) = (format!("{} MB in 5 layers", size.0), format!("{} small files", size.1));
+    for (name, title, tars) in [
+        ("large", large, packages::of_size(size.0 * 1_000_000, 5)?),
+        ("small", small, vec![packages::of_small_files(size.1)?]),
+    ] {
+        let sample = Sample { name, title, stage };
+        sample.limits(&mut field, &tars)?;
+        sample.push("gzip", tars.iter().map(|tar| Layer::gzip(tar)))?;
+        sample.push("zstd", tars.iter().map(|tar| Layer::zstd(tar)))?;
+        drop(tars);
+        for packed in ["gzip", "zstd"] {
+            sample.clients(&mut field, packed, daemon.is_some());
         }
-        None => field.lacks(Missing::program("umoci", "umoci")),
-    }
-    match find("podman") {
-        Some(_) => {
-            let command = format!(
-                "exec podman --root {at}/{{id}} --runroot /run/{{id}} pull --tls-verify=false {REGISTRY}/bench:1"
-            );
-            field.add(script("podman pull", Group::Engine, &command).hides_unified());
-        }
-        None => field.lacks(Missing::program("podman", "podman")),
     }
     finish("pull", rounds, field)
+}
+
+/// docker's daemon, if docker is wanted and here.
+fn daemon(field: &mut Field, stage: &Stage) -> Option<Daemon> {
+    if !field.wants("docker") {
+        return None;
+    }
+    let (Some(daemon), Some(client)) = (find("dockerd"), find("docker")) else {
+        field.lacks(Missing::program("docker", "docker.io"));
+        return None;
+    };
+    let started = Daemon::start(stage, &daemon, &client);
+    started.map_err(|error| field.lacks(Missing { name: "docker".to_owned(), why: format!("{error:#}") })).ok()
+}
+
+/// An image in two forms: `REGISTRY/large:gzip`, `REGISTRY/large:zstd`.
+struct Sample<'s> {
+    name: &'static str,
+    title: String,
+    stage: &'s Stage,
+}
+
+impl Sample<'_> {
+    /// What no client can be faster than: to decompress, and to write the files.
+    fn limits(&self, field: &mut Field, tars: &[Vec<u8>]) -> Result<()> {
+        let folder = self.stage.folder(&format!("limits-{}", self.name))?;
+        for (number, tar) in tars.iter().enumerate() {
+            fs::write(folder.join(format!("{number}.tar")), tar)?;
+            fs::write(folder.join(format!("{number}.tar.gz")), Layer::gzip(tar)?.blob)?;
+        }
+        let (at, out) = (folder.display(), self.stage.disk.display());
+        let tar = format!("mkdir {out}/{{id}} && for tar in {at}/*.tar; do tar xf $tar -C {out}/{{id}}; done");
+        let tar = script(&format!("tar x, {}", self.title), Group::Floor, &tar);
+        field.add(tar.after(format!("rm -rf {out}/{{id}}")));
+        let gzip = format!("for gz in {at}/*.gz; do gzip -dc $gz >/dev/null; done");
+        field.add(script(&format!("gzip -d, {}", self.title), Group::Floor, &gzip));
+        Ok(())
+    }
+
+    fn push(&self, packed: &str, layers: impl Iterator<Item = Result<Layer>>) -> Result<()> {
+        let skopeo = find("skopeo").context("skopeo (package skopeo) fills the registry")?;
+        let file = image::pack(&self.stage.folder("images")?, packed, layers)?;
+        let from = format!("oci-archive:{}:{packed}", file.display());
+        let to = format!("docker://{REGISTRY}/{}:{packed}", self.name);
+        let words = ["--insecure-policy", "copy", "--dest-tls-verify=false", &from, &to].map(OsString::from);
+        let copy = Subject::new("skopeo", Group::Engine, [skopeo.into()].into_iter().chain(words)).limit(120);
+        copy.run().context("fill the registry")?;
+        Ok(fs::remove_file(file)?)
+    }
+
+    /// Everybody who pulls.
+    fn clients(&self, field: &mut Field, packed: &str, docker: bool) {
+        let (image, at) = (format!("{REGISTRY}/{}:{packed}", self.name), self.stage.disk.display());
+        let mut client = |name: &str, group, command: &str, after: String| {
+            let limit: &'static str = format!("tar x, {}", self.title).leak();
+            let subject = script(&format!("{name}, {} ({packed})", self.title), group, command);
+            field.add(subject.floor(limit).after(after).hides_unified());
+        };
+        let tara = self.stage.our("tara");
+        let command = format!("exec {} --root {at}/{{id}} pull {image}", tara.display());
+        client("tara pull", Group::Tara, &command, format!("rm -rf {at}/{{id}}"));
+        // Its classic store knows no zstd.
+        if docker && packed == "gzip" {
+            let docker = "docker --host unix:///run/docker-bench.sock";
+            client(
+                "docker pull",
+                Group::Engine,
+                &format!("exec {docker} pull {image}"),
+                format!("{docker} rmi {image}"),
+            );
+        }
+        if find("podman").is_some() {
+            let podman = format!("podman --root {at}/{{id}} --runroot /run/{{id}}");
+            let command = format!("exec {podman} pull --tls-verify=false {image}");
+            client("podman pull", Group::Engine, &command, format!("{podman} rmi -a; rm -rf {at}/{{id}} /run/{{id}}"));
+        }
+        if find("umoci").is_some() && packed == "gzip" {
+            let copy =
+                format!("skopeo --insecure-policy copy --src-tls-verify=false docker://{image} oci:{at}/{{id}}:1");
+            let command = format!("{copy} && umoci unpack --image {at}/{{id}}:1 {at}/{{id}}-unpacked");
+            client(
+                "skopeo + umoci unpack",
+                Group::Engine,
+                &command,
+                format!("rm -rf {at}/{{id}} {at}/{{id}}-unpacked"),
+            );
+        }
+    }
 }
 
 /// A Dockerfile of ten instructions, all anew and all from the cache.
@@ -91,30 +152,38 @@ pub(crate) fn build(stage: &Stage, rounds: Rounds, only: Vec<String>) -> Result<
     fs::write(context.join("file"), "content\n")?;
     fs::copy(stage.bin.join("program"), context.join("program"))?;
     fs::write(context.join("Dockerfile"), DOCKERFILE)?;
-    let at = context.display();
-    if tara.can("build") {
-        let words = tara.words();
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-        let command = format!("exec {} build --tag {{id}}", words.join(" "));
-        field.add(script("tara build, cold", Group::Tara, &format!("{command} --no-cache {at}")));
-        field.add(script("tara build, cached", Group::Tara, &format!("{command} {at}")));
-    } else {
-        field.lacks(Missing { name: "tara build".to_owned(), why: "this `tara` has no `build`".to_owned() });
-    }
-    match find("podman") {
-        Some(_) => {
-            let command = format!(
-                "exec podman --root {}/podman --runroot /run/podman-bench --cgroup-manager cgroupfs build --tag {{id}}",
-                stage.disk.display()
-            );
-            field.add(
-                script("podman build, cold", Group::Engine, &format!("{command} --no-cache {at}")).hides_unified(),
-            );
-            field.add(
-                script("podman build, cached", Group::Engine, &format!("{command} --layers {at}")).hides_unified(),
-            );
+    let daemon = daemon(&mut field, stage);
+    let builder = |field: &mut Field, name: &str, group, command: &str, cached: &str| {
+        let at = context.display();
+        let command = format!("{command} build --network none");
+        for (what, option) in [("cold", "--no-cache"), ("cached", cached)] {
+            let command = format!("exec {command} {option} --tag {{id}} {at}");
+            field.add(script(&format!("{name}, {what}"), group, &command).hides_unified());
         }
-        None => field.lacks(Missing::program("podman", "podman")),
+    };
+    let words = tara.words();
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    builder(&mut field, "tara build", Group::Tara, &words.join(" "), "");
+    if daemon.is_some() {
+        let docker = "docker --host unix:///run/docker-bench.sock";
+        builder(&mut field, "docker build, classic", Group::Engine, &format!("env DOCKER_BUILDKIT=0 {docker}"), "");
+        builder(&mut field, "docker build, BuildKit", Group::Engine, &format!("env DOCKER_BUILDKIT=1 {docker}"), "");
+    }
+    for (name, package) in [("buildah", "buildah"), ("podman", "podman")] {
+        match find(name) {
+            Some(_) => {
+                let folders = format!("--root {}/{name} --runroot /run/{name}-bench", stage.disk.display());
+                let cgroups = if name == "podman" { " --cgroup-manager cgroupfs" } else { "" };
+                builder(
+                    &mut field,
+                    &format!("{name} build"),
+                    Group::Engine,
+                    &format!("{name} {folders}{cgroups}"),
+                    "--layers",
+                );
+            }
+            None => field.lacks(Missing::program(name, package)),
+        }
     }
     finish("build", rounds, field)
 }

@@ -5,17 +5,18 @@
 mod common;
 
 use common::Engine;
+use common::docker::{DOCKERD, Docker};
+use common::registry::{IP, REGISTRY, docker_registry};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 use testkit::{BUSYBOX, Host, Need, Output, until};
 
-const DOCKERD: Need = Need::Program("dockerd", "docker.io");
 const SKOPEO: Need = Need::Program("skopeo", "skopeo");
 const MINUTES: Need = Need::Time(Duration::from_secs(400));
 
@@ -26,6 +27,9 @@ testkit::suite! {
     errors_show_the_line: [Need::Root, BUSYBOX],
     nothing_outside_the_context_is_copied: [BUSYBOX],
     a_time_that_is_set_gives_the_same_image: [BUSYBOX],
+    a_time_that_is_set_takes_nothing_of_builds_without_it: [BUSYBOX],
+    what_is_built_anew_replaces_what_was_kept: [BUSYBOX],
+    a_base_comes_from_its_registry: [BUSYBOX, REGISTRY, IP],
     a_killed_build_leaves_a_valid_store: [Need::Root, BUSYBOX],
     secrets_leave_no_trace: [BUSYBOX],
     a_locked_cache_is_one_runs_at_a_time: [BUSYBOX],
@@ -206,74 +210,32 @@ fn differences(name: &str, expected: &Value, found: &Value) -> String {
     format!("{name}:\n{}{}", missing.collect::<String>(), added.collect::<String>())
 }
 
-/// Debian's dockerd on the fake host, with everything of its own below the test's folder.
-struct Docker<'h> {
-    host: &'h Host,
-    daemon: Child,
-}
-
-impl<'h> Docker<'h> {
-    fn start(host: &'h Host) -> Self {
-        let at = |name: &str| host.path(name).display().to_string();
-        let mut command = host.command("/usr/sbin/dockerd");
-        command.args(["-H", &format!("unix://{}", at("docker.sock")), "--data-root", &at("docker-data")]);
-        command.args(["--exec-root", &at("docker-exec"), "--pidfile", &at("docker.pid")]);
-        command.args(["--bridge", "none", "--iptables=false"]);
-        let log = File::create(at("docker.log")).unwrap();
-        let daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let docker = Self { host, daemon };
-        until("dockerd answers", || (docker.run(&["version"]).code == 0).then_some(()));
-        docker
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.host.command("/usr/bin/docker");
-        command.env("DOCKER_HOST", format!("unix://{}", self.host.path("docker.sock").display()));
-        command.env("DOCKER_BUILDKIT", "0").args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.host.run(&mut self.command(arguments))
-    }
-
-    fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.daemon.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
-        self.daemon.wait().unwrap();
-        // What dockerd leaves behind is dockerd's.
-        let script = "rm -rf /run/containerd /run/docker";
-        self.host.run(self.host.command("/bin/sh").args(["-c", script]));
-    }
-
-    /// The image as docker has saved it.
-    fn saved(&self, name: &str) -> Value {
-        let archive = self.host.path("saved.tar");
-        self.run(&["save", "-o", archive.to_str().unwrap(), name]).ok();
-        let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {
-            let mut entry = entry.unwrap();
-            let name = entry.path().unwrap().display().to_string();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            // A layer that comes twice is a link to the first.
-            if let Some(target) = entry.link_name().unwrap() {
-                let target = target.display().to_string();
-                let target = target.trim_start_matches("../").to_owned();
-                bytes = members.get(&target).cloned().unwrap_or_default();
-            }
-            members.insert(name, bytes);
+/// The image as docker has saved it.
+fn saved(host: &Host, docker: &Docker<'_>, name: &str) -> Value {
+    let archive = host.path("saved.tar");
+    docker.run(&["save", "-o", archive.to_str().unwrap(), name]).ok();
+    let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        // A layer that comes twice is a link to the first.
+        if let Some(target) = entry.link_name().unwrap() {
+            let target = target.display().to_string();
+            let target = target.trim_start_matches("../").to_owned();
+            bytes = members.get(&target).cloned().unwrap_or_default();
         }
-        let manifest: Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
-        let image: Value = serde_json::from_slice(&members[manifest[0]["Config"].as_str().unwrap()]).unwrap();
-        let layers = manifest[0]["Layers"].as_array().unwrap().iter();
-        described(&image, layers.map(|layer| entries(&members[layer.as_str().unwrap()][..])).collect())
+        members.insert(name, bytes);
     }
+    let manifest: Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
+    let image: Value = serde_json::from_slice(&members[manifest[0]["Config"].as_str().unwrap()]).unwrap();
+    let layers = manifest[0]["Layers"].as_array().unwrap().iter();
+    described(&image, layers.map(|layer| entries(&members[layer.as_str().unwrap()][..])).collect())
 }
-
 fn the_corpus_gives_what_docker_gives(host: &Host) {
     let engine = with_base(host);
-    let docker = Docker::start(host);
+    let docker = Docker::without_network(host);
     let tarball = host.path("box.tar");
     let pack = format!("tar -C {} -c . > {}", host.path("box").display(), tarball.display());
     assert_eq!(host.run(host.command("/bin/sh").args(["-c", &pack])).code, 0);
@@ -288,7 +250,7 @@ fn the_corpus_gives_what_docker_gives(host: &Host) {
         let fixed = ["build", "--network", "none", "-t", &name];
         let output = docker.run(&[&fixed, &options[..], &[folder.to_str().unwrap()]].concat());
         assert_eq!(output.code, 0, "{}: {}{}", case.name, output.stdout, output.stderr);
-        let theirs = docker.saved(&name);
+        let theirs = saved(host, &docker, &name);
         compared += 1;
         if ours != theirs {
             wrong.push(differences(&case.name, &theirs, &ours));
@@ -322,9 +284,7 @@ fn only_what_has_changed_is_done_again(host: &Host) {
     assert_eq!((first.code, cached(&first)), (0, 0), "{}", first.stderr);
     let again = build(&engine, &["-t", "two"], &context);
     assert_eq!(cached(&again), 4, "{}", again.stderr);
-    let id =
-        |name: &str| serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].clone();
-    assert_eq!(id("one"), id("two"));
+    assert_eq!(id(&engine, "one"), id(&engine, "two"));
     // A new time is no change.
     let touch =
         host.run(host.command("/bin/sh").args(["-c", &format!("touch -d 2001-01-01 {}/a.txt", context.display())]));
@@ -447,6 +407,80 @@ fn a_time_that_is_set_gives_the_same_image(host: &Host) {
     let first = id();
     assert_eq!(first, id());
     assert!(first.starts_with("sha256:"));
+    engine.assert_clean();
+}
+
+/// `build` with a time of its own.
+fn build_at(engine: &Engine<'_>, seconds: &str, options: &[&str], context: &Path) -> Output {
+    let parent = engine.host.cgroup_parent();
+    let fixed = ["build", "--network", "none", "--cgroup-parent", &parent, "--progress", "plain"];
+    let mut command = engine.command(&[&fixed, options].concat());
+    engine.host.run(command.arg(context).env("SOURCE_DATE_EPOCH", seconds))
+}
+
+fn id(engine: &Engine<'_>, name: &str) -> Value {
+    serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].take()
+}
+
+fn a_time_that_is_set_takes_nothing_of_builds_without_it(host: &Host) {
+    let engine = with_base(host);
+    let context = files(host, "ctx", &[("Dockerfile", "FROM box\nRUN echo x > /x\nCOPY a /a\n"), ("a", "a")]);
+    assert_eq!(build(&engine, &["-t", "now"], &context).code, 0);
+    let then = build_at(&engine, "1000", &["-t", "then"], &context);
+    assert_eq!((then.code, cached(&then)), (0, 0), "its files are of another time: {}", then.stderr);
+    assert_eq!(build_at(&engine, "1000", &["--no-cache", "-t", "anew"], &context).code, 0);
+    assert_eq!(id(&engine, "then"), id(&engine, "anew"), "what is in the cache makes no difference");
+    let again = build(&engine, &["-t", "again"], &context);
+    assert_eq!((cached(&again), id(&engine, "again")), (2, id(&engine, "now")), "{}", again.stderr);
+    let again = build_at(&engine, "1000", &["-t", "again"], &context);
+    assert_eq!((cached(&again), id(&engine, "again")), (2, id(&engine, "then")), "{}", again.stderr);
+    engine.assert_clean();
+}
+
+fn what_is_built_anew_replaces_what_was_kept(host: &Host) {
+    let engine = with_base(host);
+    let layers = || fs::read_dir(engine.root().join("layers")).unwrap().count();
+    let before = layers();
+    // Two builds of it are never the same.
+    let context = files(host, "ctx", &[("Dockerfile", "FROM box\nRUN cat /proc/sys/kernel/random/uuid > /x\n")]);
+    assert_eq!(build(&engine, &["-t", "one"], &context).code, 0);
+    assert_eq!(build(&engine, &["-t", "two", "--no-cache"], &context).code, 0);
+    assert_ne!(id(&engine, "one"), id(&engine, "two"));
+    engine.assert_consistent();
+    engine.tara(&["rmi", "one", "two"]).ok();
+    assert_eq!(layers(), before + 1, "of a step the cache keeps what came last");
+    assert_eq!(build(&engine, &["-t", "three", "--no-cache"], &context).code, 0);
+    assert_eq!(layers(), before + 1, "what nobody can ask for any more is gone");
+    engine.assert_clean();
+}
+
+fn a_base_comes_from_its_registry(host: &Host) {
+    let registry = docker_registry(host, "", "");
+    let engine = with_base(host);
+    let base = "127.0.0.1:5000/team/box:1";
+    engine.tara(&["tag", "box", base]).ok();
+    engine.tara(&["push", base]).ok();
+    let pushed = id(&engine, "box");
+    engine.tara(&["rmi", base, "box"]).ok();
+    let other = "127.0.0.1:5000/team/box";
+    let dockerfile = format!(
+        "FROM {base} AS first\nRUN echo made > /made\nFROM {other}:1\nCOPY --from=first /made /\nCOPY --from={base} /bin/busybox /again\n"
+    );
+    let context = files(host, "ctx", &[("Dockerfile", &dockerfile)]);
+    let first = build(&engine, &["-t", "mine"], &context);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(first.stderr.contains(&format!("pulling {base}")), "{}", first.stderr);
+    assert_eq!(engine.tara(&["run", "--rm", "--network", "none", "mine", "cat", "/made"]).ok(), "made\n");
+    assert_eq!(id(&engine, base), pushed, "the base has a name here, as after `pull`");
+    // It is here now: no registry is asked, unless that is wanted.
+    let again = build(&engine, &[], &context);
+    assert_eq!(cached(&again), 3, "{}", again.stderr);
+    assert!(!again.stderr.contains("pulling"), "{}", again.stderr);
+    assert!(build(&engine, &["--pull"], &context).stderr.contains(&format!("pulling {base}")));
+    drop(registry);
+    assert_eq!(build(&engine, &[], &context).code, 0);
+    let gone = build(&engine, &["--pull"], &context);
+    assert!(gone.code == 1 && gone.stderr.contains("cannot reach the registry"), "{}", gone.stderr);
     engine.assert_clean();
 }
 
@@ -615,9 +649,7 @@ fn outputs_are_what_their_tools_read(host: &Host) {
     // What was written is read again, and is the same as the image in the store.
     engine.tara(&["load", "-i", &at("d.tar")]).ok();
     assert_eq!(build(&engine, &["-t", "stored", "-o", "type=docker"], &context).code, 0);
-    let id =
-        |name: &str| serde_json::from_str::<Value>(&engine.tara(&["inspect", name]).ok()).unwrap()[0]["Id"].clone();
-    assert_eq!(id("out:1"), id("stored"));
+    assert_eq!(id(&engine, "out:1"), id(&engine, "stored"));
     let wrong = build(&engine, &["-o", "type=oci,compression=zstd"], &context);
     assert!(wrong.code != 0 && wrong.stderr.contains("`compression` is not known"), "{}", wrong.stderr);
     engine.assert_clean();

@@ -21,21 +21,15 @@ fn inspect(engine: &Engine<'_>, object: &str) -> Value {
     all[0].take()
 }
 
+/// A container `web` in which `script` has run.
+fn web(engine: &Engine<'_>, options: &[&str], script: &str) {
+    engine.tara(&[&["run", "--name", "web"], options, &["box", "sh", "-c", script]].concat()).ok();
+}
+
 fn what_was_written_is_in_the_image(host: &Host) {
     let engine = Engine::with_box(host);
-    engine
-        .tara(&[
-            "run",
-            "--name",
-            "web",
-            "-v",
-            "data:/data",
-            "box",
-            "sh",
-            "-c",
-            "echo x > /root/new; ln /root/new /twin; echo v > /data/v; chmod 4750 /twin",
-        ])
-        .ok();
+    let script = "echo x > /root/new; ln /root/new /twin; echo v > /data/v; chmod 4750 /twin";
+    web(&engine, &["-v", "data:/data"], script);
     let id = engine.tara(&["commit", "-m", "why", "-a", "me", "web", "mine:1"]).ok();
     assert!(id.starts_with("sha256:"), "{id}");
     engine.tara(&["rm", "web"]).ok();
@@ -54,9 +48,7 @@ fn what_was_written_is_in_the_image(host: &Host) {
 
 fn deletions_are_in_the_image(host: &Host) {
     let engine = Engine::with_box(host);
-    engine
-        .tara(&["run", "--name", "web", "box", "sh", "-c", "rm /etc/group; rm -r /home; mkdir /home; rm -r /var"])
-        .ok();
+    web(&engine, &[], "rm /etc/group; rm -r /home; mkdir /home; rm -r /var");
     engine.tara(&["commit", "web", "less"]).ok();
     let seen =
         engine.tara(&["run", "--rm", "less", "sh", "-c", "ls -d /etc/group /home /var /etc/passwd 2>/dev/null"]).stdout;
@@ -88,7 +80,7 @@ fn the_configuration_is_the_containers(host: &Host) {
 
 fn the_same_container_gives_the_same_layer(host: &Host) {
     let engine = Engine::with_box(host);
-    engine.tara(&["run", "--name", "web", "box", "sh", "-c", "for i in 3 1 2; do echo $i > /root/$i; done"]).ok();
+    web(&engine, &[], "for i in 3 1 2; do echo $i > /root/$i; done");
     engine.tara(&["commit", "web", "a"]).ok();
     engine.tara(&["commit", "web", "b"]).ok();
     assert_eq!(inspect(&engine, "a")["RootFS"], inspect(&engine, "b")["RootFS"]);
@@ -98,17 +90,7 @@ fn the_same_container_gives_the_same_layer(host: &Host) {
 
 fn other_tools_read_the_layer(host: &Host) {
     let engine = Engine::with_box(host);
-    engine
-        .tara(&[
-            "run",
-            "--name",
-            "web",
-            "box",
-            "sh",
-            "-c",
-            "rm /etc/group; mkdir /new; mknod /new/null c 1 3; mkfifo /new/fifo; ln -s x /new/link",
-        ])
-        .ok();
+    web(&engine, &[], "rm /etc/group; mkdir /new; mknod /new/null c 1 3; mkfifo /new/fifo; ln -s x /new/link");
     engine.tara(&["commit", "web", "mine"]).ok();
     let manifest = inspect(&engine, "mine")["Digest"].as_str().unwrap()["sha256:".len()..].to_owned();
     let blobs = engine.root().join("images/blobs/sha256");

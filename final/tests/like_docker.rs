@@ -34,7 +34,7 @@ struct Both<'h> {
 impl<'h> Both<'h> {
     fn start(host: &'h Host) -> Self {
         host.run(host.command("/bin/sh").args(["-c", "busybox ip link set lo up"])).ok();
-        Self { ours: Engine::with_box(host), docker: Docker::start(host) }
+        Self { ours: Engine::with_box(host), docker: Docker::with_box(host) }
     }
 
     /// Standard output of `script` in a container of ours; and of docker's, which may refuse the options.
@@ -45,7 +45,7 @@ impl<'h> Both<'h> {
         let volume = format!("{}:/script", file.display());
         let ours = self.ours.run(&[&words[..], &["-v", &volume]].concat(), &["sh", "/script"]).ok();
         let theirs = format!("docker run --rm --network none {options} -v {volume} box sh /script");
-        (ours, self.docker.run(&theirs))
+        (ours, self.docker.shell(&theirs))
     }
 
     fn stop(self) {
@@ -226,16 +226,16 @@ fn nulls(value: &Value, path: &str) -> Vec<String> {
 fn nothing_is_shown_as_in_docker(host: &Host) {
     let both = Both::start(host);
     let create = "create --name web --network none box true";
-    both.docker.run(&format!("docker {create}")).unwrap();
+    both.docker.shell(&format!("docker {create}")).unwrap();
     both.ours.tara(&create.split(' ').collect::<Vec<_>>()).ok();
     let of = |text: String| nulls(&serde_json::from_str::<Value>(&text).unwrap()[0], "");
-    let theirs = of(both.docker.run("docker inspect web").unwrap());
+    let theirs = of(both.docker.shell("docker inspect web").unwrap());
     let mut paths = of(both.ours.tara(&["inspect", "web"]).ok());
     paths.retain(|path| theirs.contains(path));
     assert!(paths.len() > 10, "{paths:?}");
     let template: String = paths.iter().map(|path| format!("{path} {{{{{path}}}}}; ")).collect();
     let ours = both.ours.tara(&["inspect", "-f", &template, "web"]).ok();
-    assert_eq!(Some(ours), both.docker.run(&format!("docker inspect -f '{template}' web")));
+    assert_eq!(Some(ours), both.docker.shell(&format!("docker inspect -f '{template}' web")));
     both.ours.tara(&["rm", "web"]).ok();
     both.stop();
 }

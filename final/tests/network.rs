@@ -656,8 +656,8 @@ fn fifty_at_once_with_ports(host: &Host) {
 
 fn a_neighbouring_docker_keeps_working(host: &Host) {
     let engine = lab(host);
-    let docker = Docker::start(host);
-    docker.run("docker run -d --name theirs -p 7070:80 box sh -c 'mkdir /www; echo theirs > /www/index.html; httpd -f -p 80 -h /www'").unwrap();
+    let docker = Docker::with_box(host);
+    docker.shell("docker run -d --name theirs -p 7070:80 box sh -c 'mkdir /www; echo theirs > /www/index.html; httpd -f -p 80 -h /www'").unwrap();
     wait_for("127.0.0.1:7070", "theirs");
     let others = sh(host, "iptables-save -t nat; iptables-save -t filter");
     let strip =
@@ -675,7 +675,7 @@ fn a_neighbouring_docker_keeps_working(host: &Host) {
     );
     assert!(sh(host, "ip -br link").contains("docker0"), "its bridge is there");
     assert_eq!(get("127.0.0.1:7070").as_deref(), Some("theirs"), "its container too");
-    docker.run("docker rm -f theirs").unwrap();
+    docker.shell("docker rm -f theirs").unwrap();
     docker.stop();
 }
 
@@ -696,9 +696,9 @@ fn fields(value: &Value, path: &str, all: &mut std::collections::BTreeSet<String
 
 fn inspect_has_every_field_that_docker_has(host: &Host) {
     let engine = lab(host);
-    let docker = Docker::start(host);
+    let docker = Docker::with_box(host);
     let run = "-d --name web -v data:/data -p 7070:80 --health-cmd true --health-interval 100ms box sleep 1000";
-    docker.run(&format!("docker run {run}")).unwrap();
+    docker.shell(&format!("docker run {run}")).unwrap();
     let words: Vec<&str> = ["run"].into_iter().chain(run.replace("7070", "7071").leak().split(' ')).collect();
     engine.tara(&words).ok();
     for (what, object) in [("container", "web"), ("network", "bridge"), ("volume", "data")] {
@@ -713,7 +713,7 @@ fn inspect_has_every_field_that_docker_has(host: &Host) {
                 .collect::<std::collections::BTreeSet<_>>()
         };
         let healthy = |text: String| (what != "container" || text.contains("\"healthy\"")).then_some(text);
-        let theirs = until("docker's", || healthy(docker.run(&format!("docker {what} inspect {object}")).unwrap()));
+        let theirs = until("docker's", || healthy(docker.shell(&format!("docker {what} inspect {object}")).unwrap()));
         let ours = until("ours", || healthy(engine.tara(&[what, "inspect", object]).ok()));
         let (theirs, ours) = (parse(&theirs), parse(&ours));
         let missing: Vec<&String> = theirs.difference(&ours).collect();
@@ -721,7 +721,7 @@ fn inspect_has_every_field_that_docker_has(host: &Host) {
     }
     engine.tara(&["rm", "-fv", "web"]).ok();
     engine.tara(&["volume", "rm", "data"]).ok();
-    docker.run("docker rm -fv web").unwrap();
+    docker.shell("docker rm -fv web").unwrap();
     docker.stop();
 }
 

@@ -5,21 +5,21 @@
 
 mod common;
 
+use common::docker::{DOCKERD, Docker};
+use common::registry::{IP, REGISTRY, docker_registry, loopback, served};
 use common::{Engine, error};
 use serde_json::Value;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use testkit::{BUSYBOX, Host, Need, Output, until};
+use std::process::Stdio;
+use testkit::{BUSYBOX, Host, Need, Output};
 
-const REGISTRY: Need = Need::Program("docker-registry", "docker-registry");
 const HTPASSWD: Need = Need::Program("htpasswd", "apache2-utils");
 const OPENSSL: Need = Need::Program("openssl", "openssl");
 const SKOPEO: Need = Need::Program("skopeo", "skopeo");
 const PODMAN: Need = Need::Program("podman", "podman");
 const UMOCI: Need = Need::Program("umoci", "umoci");
-const IP: Need = Need::Program("ip", "iproute2");
 
 testkit::suite! {
     an_image_goes_to_docker_registry_and_back: [BUSYBOX, REGISTRY, SKOPEO, IP],
@@ -29,6 +29,7 @@ testkit::suite! {
     run_pulls_what_is_missing: [Need::Root, BUSYBOX, IP],
     a_served_store_is_a_registry: [Need::Root, BUSYBOX, SKOPEO, IP],
     an_index_is_served_as_it_came: [Need::Root, BUSYBOX, SKOPEO, IP],
+    what_is_no_image_is_served_too: [BUSYBOX, SKOPEO, IP],
     docker_is_served: [Need::Root, BUSYBOX, DOCKERD, IP],
     podman_is_served: [Need::Root, BUSYBOX, PODMAN, IP],
     a_read_only_store_takes_nothing: [BUSYBOX, IP],
@@ -37,52 +38,6 @@ testkit::suite! {
     a_mirror_is_asked_first: [BUSYBOX, IP],
     saved_archives_are_read_by_others: [BUSYBOX, SKOPEO, IP],
     what_images_are_made_of: [BUSYBOX, SKOPEO, UMOCI, IP],
-}
-
-const DOCKERD: Need = Need::Program("dockerd", "docker.io");
-
-/// A server that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _gone = self.0.wait();
-    }
-}
-
-fn start(mut command: Command, port: u16) -> Server {
-    let server = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    until("the registry listens", || TcpStream::connect(("127.0.0.1", port)).ok());
-    server
-}
-
-fn loopback(host: &Host) {
-    host.run(host.command("/sbin/ip").args(["link", "set", "lo", "up"])).ok();
-}
-
-/// Debian's registry on port 5000; `http` are more lines of that part of its configuration, `more` other parts.
-fn docker_registry(host: &Host, http: &str, more: &str) -> Server {
-    loopback(host);
-    let folder = host.folder("registry");
-    let config = host.path("registry.yml");
-    let text = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\n{http}{more}",
-        folder.display()
-    );
-    fs::write(&config, text).unwrap();
-    let mut command = host.command("/usr/bin/docker-registry");
-    command.arg("serve").arg(&config);
-    start(command, 5000)
-}
-
-/// `tara registry serve` on port 5001, of a store beside the engine's own.
-fn served(host: &Host, options: &[&str]) -> Server {
-    loopback(host);
-    let mut command = host.command(common::TARA);
-    command.arg("--root").arg(host.path("served")).arg("--run-root").arg(host.path("served-run"));
-    command.args(["registry", "serve", "--listen", "127.0.0.1:5001"]).args(options);
-    start(command, 5001)
 }
 
 fn skopeo(host: &Host, arguments: &[&str]) -> Output {
@@ -431,40 +386,96 @@ fn an_index_is_served_as_it_came(host: &Host) {
     assert!(refused.code != 0 && refused.stderr.contains("is not here"), "{refused:?}");
 }
 
+/// One request to the served store: status, head and body.
+fn ask(method: &str, path: &str, media_type: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect("127.0.0.1:5001").unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:5001\r\nConnection: close\r\n");
+    let about = format!("Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all([&head, &about, body].concat().as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_owned(), body.to_owned())
+}
+
+/// As `oras` and `helm` push: a configuration that is no image's, one layer that is no tar, about an image.
+fn what_is_no_image_is_served_too(host: &Host) {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    let server = served(host, &[]);
+    let engine = Engine::with_box(host);
+    engine.tara(&["tag", "box", "127.0.0.1:5001/team/box:1"]).ok();
+    let image = digest_said(&engine.tara(&["push", "127.0.0.1:5001/team/box:1"]).ok());
+    let blob = |content: &str| {
+        let digest = step07_images::Digest::of(content.as_bytes());
+        let (status, ..) = ask("POST", &format!("/v2/team/box/blobs/uploads/?digest={digest}"), "", content);
+        assert_eq!(status, 201);
+        serde_json::json!({"mediaType": "text/plain", "digest": digest.to_string(), "size": content.len()})
+    };
+    let (mut config, layer) = (blob("{}"), blob("signed"));
+    config["mediaType"] = "application/vnd.oci.empty.v1+json".into();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/x-signature", "config": config,
+        "layers": [layer], "annotations": {"by": "teacher"},
+        "subject": {"mediaType": MANIFEST, "digest": image, "size": 1},
+    })
+    .to_string();
+    let (status, head, _) = ask("PUT", "/v2/team/box/manifests/signature", MANIFEST, &manifest);
+    assert_eq!(status, 201, "{head}");
+    assert!(head.contains(&format!("OCI-Subject: {image}")), "{head}");
+    let (status, head, body) = ask("GET", "/v2/team/box/manifests/signature", "", "");
+    assert!(status == 200 && body == manifest && head.contains(MANIFEST), "{head}");
+    let digest = step07_images::Digest::of(manifest.as_bytes());
+    assert_eq!(ask("GET", &format!("/v2/team/box/manifests/{digest}"), "", "").2, manifest);
+    let content = layer["digest"].as_str().unwrap().to_owned();
+    assert_eq!(ask("GET", &format!("/v2/team/box/blobs/{content}"), "", "").2, "signed");
+    let tags = |name: &str| -> Value {
+        serde_json::from_str(&ask("GET", &format!("/v2/{name}/tags/list"), "", "").2).unwrap()
+    };
+    assert_eq!(tags("team/box")["tags"], serde_json::json!(["1", "signature"]));
+    let referrers = |query: &str| -> Value {
+        serde_json::from_str(&ask("GET", &format!("/v2/team/box/referrers/{image}{query}"), "", "").2).unwrap()
+    };
+    let found = &referrers("")["manifests"];
+    assert_eq!((&found[0]["digest"], &found[0]["annotations"]["by"]), (&digest.to_string().into(), &"teacher".into()));
+    assert_eq!(found[0]["artifactType"], "application/x-signature");
+    assert_eq!(referrers("?artifactType=other")["manifests"], serde_json::json!([]));
+    // The image is what it was, and the signature is none.
+    assert_eq!(self::digest(host, "127.0.0.1:5001/team/box:1"), image);
+    assert!(!served_images(host).contains("signature"));
+    let pulled = second_engine(host, &["pull", "127.0.0.1:5001/team/box:signature"]);
+    assert_eq!(pulled.code, 1, "{pulled:?}");
+    // It outlives the server, until it is deleted.
+    drop(server);
+    let _server = served(host, &[]);
+    assert_eq!(ask("GET", "/v2/team/box/manifests/signature", "", "").2, manifest);
+    assert_eq!(ask("DELETE", "/v2/team/box/manifests/signature", "", "").0, 202);
+    assert_eq!(ask("GET", "/v2/team/box/manifests/signature", "", "").0, 404);
+    assert_eq!(ask("GET", &format!("/v2/team/box/blobs/{content}"), "", "").0, 404);
+    assert_eq!(self::digest(host, "127.0.0.1:5001/team/box:1"), image);
+    let missing = manifest.replace(&content, &format!("sha256:{:064}", 1));
+    assert_eq!(ask("PUT", "/v2/team/box/manifests/x", MANIFEST, &missing).0, 404);
+}
+
 fn docker_is_served(host: &Host) {
     let _server = served(host, &[]);
     let at = |name: &str| host.path(name).display().to_string();
-    let socket = format!("unix://{}", at("docker.sock"));
-    let mut command = host.command("/usr/sbin/dockerd");
-    command.args(["-H", &socket, "--data-root", &at("docker-data"), "--exec-root", &at("docker-exec")]);
-    command.args(["--pidfile", &at("docker.pid"), "--bridge", "none", "--iptables=false"]);
-    let log = fs::File::create(host.path("docker.log")).unwrap();
-    let mut daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-    let docker = |arguments: &[&str]| {
-        let mut command = host.command("/usr/bin/docker");
-        host.run(command.env("DOCKER_HOST", &socket).args(arguments))
-    };
-    until("dockerd answers", || (docker(&["version"]).code == 0).then_some(()));
+    let docker = Docker::without_network(host);
     let root = host.busybox_root("box");
     let pack = format!("tar -C {} -c . > {}", root.display(), at("box.tar"));
     assert_eq!(host.run(host.command("/bin/sh").args(["-c", &pack])).code, 0);
     let name = "127.0.0.1:5001/by/docker:1";
-    docker(&["import", &at("box.tar"), name]).ok();
-    let pushed = digest_said(&docker(&["push", name]).ok());
+    docker.run(&["import", &at("box.tar"), name]).ok();
+    let pushed = digest_said(&docker.run(&["push", name]).ok());
     assert_eq!(digest(host, name), pushed);
-    assert!(docker(&["push", name]).ok().contains("Layer already exists"));
-    docker(&["rmi", name]).ok();
-    assert_eq!(digest_said(&docker(&["pull", name]).ok()), pushed);
-    docker(&["pull", &format!("127.0.0.1:5001/by/docker@{pushed}")]).ok();
-    assert!(docker(&["manifest", "inspect", "--insecure", name]).ok().contains("rootfs.diff.tar.gzip"));
-    let gone = docker(&["pull", "127.0.0.1:5001/by/nobody"]);
+    assert!(docker.run(&["push", name]).ok().contains("Layer already exists"));
+    docker.run(&["rmi", name]).ok();
+    assert_eq!(digest_said(&docker.run(&["pull", name]).ok()), pushed);
+    docker.run(&["pull", &format!("127.0.0.1:5001/by/docker@{pushed}")]).ok();
+    assert!(docker.run(&["manifest", "inspect", "--insecure", name]).ok().contains("rootfs.diff.tar.gzip"));
+    let gone = docker.run(&["pull", "127.0.0.1:5001/by/nobody"]);
     assert!(gone.code != 0 && gone.stderr.contains("not found"), "{gone:?}");
     assert_eq!(second_engine(host, &["run", "--rm", "--network", "none", name, "echo", "both"]).stdout, "both\n");
-    let pid = nix::unistd::Pid::from_raw(daemon.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    daemon.wait().unwrap();
-    // What dockerd leaves behind is dockerd's.
-    host.run(host.command("/bin/sh").args(["-c", "rm -rf /run/containerd /run/docker"]));
+    docker.stop();
 }
 
 fn podman_is_served(host: &Host) {

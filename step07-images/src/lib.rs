@@ -23,6 +23,7 @@
 //!
 //! What a real engine would do and this does not: fetch only parts of a layer, share files between layers, verify signatures.
 
+mod behind;
 pub mod build;
 pub mod check;
 pub mod commit;
@@ -30,6 +31,7 @@ mod compression;
 pub mod demo;
 pub mod digest;
 pub mod error;
+mod folder;
 #[doc(hidden)]
 pub mod fuzz;
 mod image;

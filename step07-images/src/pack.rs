@@ -6,9 +6,9 @@
 //! Names are sorted: the same directory gives the same bytes.
 
 use crate::error::{Doing, Error};
+use crate::folder::{FOLDER, below, kind, names};
 use crate::import::tarball::{Attribute, Item, TarWriter};
 use crate::unpack::Skipped;
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, major, minor};
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use tar::EntryType;
@@ -45,7 +45,6 @@ impl<W> std::fmt::Debug for Packer<W> {
     }
 }
 
-const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 const NAME_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 impl<W: Write> Packer<W> {
@@ -74,7 +73,7 @@ impl<W: Write> Packer<W> {
         if self.form == Form::Upper && self.is_opaque(folder, name)? {
             self.deletion(name, b".wh..opq")?;
         }
-        for child in names(folder, name)? {
+        for child in names(folder, path(name))? {
             self.entry(folder, &child, &below(name, child.to_bytes()))?;
         }
         Ok(())
@@ -90,9 +89,9 @@ impl<W: Write> Packer<W> {
             Err(Errno::ENOENT) => return Ok(()),
             stat => stat.doing("look at", path(name))?,
         };
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        match kind(&stat) {
             SFlag::S_IFDIR => {
-                let opened = openat(folder, child, DIRECTORY, Mode::empty()).doing("open", path(name))?;
+                let opened = openat(folder, child, FOLDER, Mode::empty()).doing("open", path(name))?;
                 self.folder(opened.as_fd(), name)
             }
             SFlag::S_IFREG => self.file(folder, child, name),
@@ -125,7 +124,7 @@ impl<W: Write> Packer<W> {
         // Only named at first: to open what has taken a file's place by now could mean to wait, or to move a tape.
         let found = openat(folder, child, NAME_ONLY, Mode::empty()).doing("open", path(name))?;
         let stat = fstat(&found).doing("look at", path(name))?;
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        if kind(&stat) != SFlag::S_IFREG {
             return Err(Error::io("read", path(name), Errno::EAGAIN));
         }
         let mut item = item(&stat, name.to_vec(), EntryType::Regular);
@@ -200,28 +199,6 @@ impl<W: Write> Packer<W> {
             return Err(Error::io("find the content of the renamed directory", path(name), Errno::EXDEV));
         }
         Ok(attributes.iter().any(|attribute| attribute.ends_with(b".overlay.opaque")))
-    }
-}
-
-/// The names in a directory, sorted.
-fn names(folder: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<CString>, Error> {
-    let again: OwnedFd = openat(folder, c".", DIRECTORY, Mode::empty()).doing("open", path(name))?;
-    let mut dir = Dir::from_fd(again).doing("read", path(name))?;
-    let mut names = Vec::new();
-    for entry in dir.iter() {
-        let child = entry.doing("read", path(name))?.file_name().to_owned();
-        if ![c".", c".."].contains(&child.as_c_str()) {
-            names.push(child);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-fn below(folder: &[u8], child: &[u8]) -> Vec<u8> {
-    match folder {
-        b"" | b"." => child.to_vec(),
-        _ => [folder, b"/", child].concat(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Removing images: first the names, then what no name leads to any more.
 
+use crate::build::BuiltLayer;
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{Image, name_of, renamed};
@@ -68,6 +69,31 @@ impl Store {
         let mut deleted: Vec<_> = (!after.blobs.contains(&image.id)).then_some(image.id).into_iter().collect();
         deleted.extend(self.sweep(&image, &before, &after)?);
         Ok(Removed { untagged: goes, deleted })
+    }
+
+    /// Removes those of `layers` that no image and no step of a build leads to any more.
+    pub(crate) fn remove_unreached(&self, layers: &[BuiltLayer]) -> Result<(), Error> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.layout.lock(FlockArg::LockExclusive)?;
+        let reach = Reach::of(&self.layout, self.layout.read_index()?.manifests())?;
+        let (live, _) = works(&self.layout, None)?;
+        for layer in layers {
+            let (diff_id, blob) = (layer.diff_id()?, layer.blob.parse()?);
+            if any_has(&live, &pin(diff_id)) {
+                continue;
+            }
+            if !reach.layers.contains(&diff_id) {
+                let path = self.layout.layer(diff_id);
+                fs::remove_dir_all(&path).or_else(gone).doing("remove", path)?;
+            }
+            if !reach.blobs.contains(&blob) {
+                let path = self.layout.blob(blob);
+                fs::remove_file(&path).or_else(gone).doing("remove", path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the blobs and layers that only the removed image had. The caller holds the lock.

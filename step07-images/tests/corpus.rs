@@ -1,18 +1,23 @@
-//! What the fuzzers began with and what they have found, replayed: `fuzz/corpus/TARGET/*`.
+//! What the fuzzers began with and what they have found, replayed: `fuzz/corpus/TARGET/*` and `fuzz/found/TARGET.tar.gz`.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+use flate2::read::GzDecoder;
+use std::io::Read;
+use std::path::PathBuf;
 use step07_images::fuzz;
 
 fn replay(target: &str, read: fn(&[u8])) {
-    let folder = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
-    let paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    assert!(paths.len() > 5, "{target} has a corpus");
-    let files: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-    for (path, bytes) in paths.iter().zip(&files) {
+    let fuzz = format!("{}/../fuzz", env!("CARGO_MANIFEST_DIR"));
+    let paths = std::fs::read_dir(format!("{fuzz}/corpus/{target}")).unwrap().map(|file| file.unwrap().path());
+    let mut inputs: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    assert!(inputs.len() > 5, "{target} has a corpus");
+    inputs.extend(found(&format!("{fuzz}/found/{target}.tar.gz")));
+    for (path, bytes) in &inputs {
         println!("{}", path.display());
         read(bytes);
     }
+    let files: Vec<_> = inputs.into_iter().map(|(_, bytes)| bytes).collect();
     // A little beside each: always the same, so that what fails once fails again.
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
     for _ in 0..rounds() {
@@ -22,6 +27,18 @@ fn replay(target: &str, read: fn(&[u8])) {
         print!("{} ", step07_images::Digest::of(&bytes).short());
         read(&bytes);
     }
+}
+
+/// What libFuzzer has kept: an input for each way through the code that it knows.
+fn found(archive: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut archive = tar::Archive::new(GzDecoder::new(std::fs::File::open(archive).unwrap()));
+    let input = |entry: std::io::Result<tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (entry.path().unwrap().into_owned(), bytes)
+    };
+    archive.entries().unwrap().map(input).collect()
 }
 
 /// `FUZZ_ROUNDS` for more, where there is no nightly compiler.

@@ -20,11 +20,13 @@ use testkit::{Host, Need};
 
 const XZ: Need = Need::Program("xz", "xz-utils");
 const UMOCI: Need = Need::Program("umoci", "umoci");
+const DPKG: Need = Need::Program("dpkg", "dpkg");
 
 testkit::suite! {
     every_kind_of_entry_is_as_gnu_tar_unpacks_it: [Need::Root],
     an_imported_folder_is_the_folder: [Need::Root],
     whiteouts_and_opaque_folders_are_as_umoci_applies_them: [Need::Root, UMOCI],
+    files_of_packages_are_as_umoci_unpacks_them: [Need::Root, UMOCI, DPKG],
     a_whiteout_speaks_of_the_layers_below_only: [Need::Root],
     later_entries_replace_earlier_ones: [Need::Root],
     gzip_zstd_and_plain_layers_are_the_same: [Need::Root],
@@ -232,7 +234,13 @@ fn whiteouts_and_opaque_folders_are_as_umoci_applies_them(host: &Host) {
     let mut layers = three_layers(host);
     let tar = zstd::decode_all(&layers[1].bytes[..]).unwrap();
     layers[1] = Blob::gzip(&tar);
-    let image = load(host, "layers", &layers);
+    let (ours, _) = both(host, &layers);
+    assert!(!ours.contains_key("null") && !ours.contains_key("d/e") && ours.contains_key("d/only"));
+}
+
+/// The layers as this crate and as umoci unpack them, which has to be the same.
+fn both(host: &Host, layers: &[Blob]) -> (Entries, Entries) {
+    let image = load(host, "layers", layers);
     let bundle = host.path("bundle");
     let name = format!("{}:layers", host.path("layout").display());
     let _said = host.run(host.command("/usr/bin/umoci").args(["unpack", "--image", &name]).arg(&bundle)).ok();
@@ -242,7 +250,31 @@ fn whiteouts_and_opaque_folders_are_as_umoci_applies_them(host: &Host) {
         *line = line.split(",").filter(|part| !part.contains("user.umoci")).collect::<Vec<_>>().join(",");
     }
     assert_same(&ours, &theirs, "umoci");
-    assert!(!ours.contains_key("null") && !ours.contains_key("d/e") && ours.contains_key("d/only"));
+    (ours, theirs)
+}
+
+/// What packages have installed here: setuid programs, links of both kinds, capabilities; a second layer repeats half of it.
+fn files_of_packages_are_as_umoci_unpacks_them(host: &Host) {
+    let layer = |name: &str, packages: &[&str]| {
+        let (list, tar) = (host.path("list"), host.path(name));
+        let files = host.run(host.command("/usr/bin/dpkg-query").arg("-L").args(packages)).ok();
+        // `/bin` is a link, and nothing is unpacked through links.
+        let there = |path: &&str| {
+            let below = ["/usr", "/etc"].iter().any(|top| path.starts_with(top));
+            below && fs::symlink_metadata(path).is_ok()
+        };
+        let mut files: Vec<&str> = files.lines().filter(there).collect();
+        files.push(".");
+        files.sort_unstable();
+        files.dedup();
+        fs::write(&list, files.join("\n")).unwrap();
+        let arguments = ["--format=pax", "--no-recursion", "-C", "/", "-T"];
+        gnu_tar(host, &[&arguments[..], &[list.to_str().unwrap(), "-cf", tar.to_str().unwrap()]].concat());
+        Blob::gzip(&fs::read(tar).unwrap())
+    };
+    let layers = [layer("one.tar", &["passwd", "login", "mount", "perl-base"]), layer("two.tar", &["passwd", "tar"])];
+    let (ours, _) = both(host, &layers);
+    assert!(ours.len() > 500, "{} entries", ours.len());
 }
 
 fn a_whiteout_speaks_of_the_layers_below_only(host: &Host) {

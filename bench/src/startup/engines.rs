@@ -16,7 +16,10 @@ const IMAGE: &str = "bench:engines";
 
 /// docker's daemon, on the stage as long as this lives.
 #[derive(Debug)]
-pub(super) struct Daemon(Child);
+pub(crate) struct Daemon(Child);
+
+/// Where it listens.
+const SOCKET: &str = "unix:///run/docker-bench.sock";
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -92,27 +95,40 @@ fn add_podman(field: &mut Field, stage: &Stage, podman: &Path, image: &Path) {
     }
 }
 
-fn add_docker(field: &mut Field, stage: &Stage, daemon: &Path, client: &Path, image: &Path) -> Result<Daemon> {
-    const SOCKET: &str = "unix:///run/docker-bench.sock";
-    let log = File::create("/run/dockerd.log")?;
-    let mut command = Command::new(daemon);
-    command.args(["--host", SOCKET, "--exec-root", "/run/docker-bench", "--pidfile", "/run/docker-bench.pid"]);
-    command.arg("--data-root").arg(stage.disk.join("docker")).args(["--cgroup-parent", cgroup::PEERS]);
-    let daemon = Daemon(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
-    let docker = |arguments: &[&str]| -> Vec<OsString> {
-        let mut command = vec![client.as_os_str().to_owned()];
-        command.extend(words(&["--host", SOCKET]));
-        command.extend(words(arguments));
-        command
-    };
-    let begin = Instant::now();
-    while Subject::new("docker", Group::Engine, docker(&["version"])).run().is_err() {
-        if begin.elapsed() > Duration::from_secs(30) {
-            let said = fs::read_to_string("/run/dockerd.log").unwrap_or_default();
-            bail!("no answer: {}", said.lines().last().unwrap_or_default());
+impl Daemon {
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Errors
+    /// What it said last, when it does not.
+    pub(crate) fn start(stage: &Stage, daemon: &Path, client: &Path) -> Result<Self> {
+        let log = File::create("/run/dockerd.log")?;
+        let mut command = Command::new(daemon);
+        command.args(["--host", SOCKET, "--exec-root", "/run/docker-bench", "--pidfile", "/run/docker-bench.pid"]);
+        command.arg("--data-root").arg(stage.disk.join("docker")).args(["--cgroup-parent", cgroup::PEERS]);
+        let daemon = Self(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
+        let begin = Instant::now();
+        while Subject::new("docker", Group::Engine, docker(client, &["version"])).run().is_err() {
+            if begin.elapsed() > Duration::from_secs(30) {
+                let said = fs::read_to_string("/run/dockerd.log").unwrap_or_default();
+                bail!("no answer: {}", said.lines().last().unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
+        Ok(daemon)
     }
+}
+
+/// The client with these words.
+pub(crate) fn docker(client: &Path, arguments: &[&str]) -> Vec<OsString> {
+    let mut command = vec![client.as_os_str().to_owned()];
+    command.extend(words(&["--host", SOCKET]));
+    command.extend(words(arguments));
+    command
+}
+
+fn add_docker(field: &mut Field, stage: &Stage, daemon: &Path, client: &Path, image: &Path) -> Result<Daemon> {
+    let daemon = Daemon::start(stage, daemon, client)?;
+    let docker = |arguments: &[&str]| docker(client, arguments);
     // Docker before 25 reads no OCI layout: it gets the root file system, as `docker import` has it.
     let tarball = image.with_file_name("rootfs.tar");
     let packed = Command::new("tar").arg("-C").arg(&stage.rootfs).arg("-cf").arg(&tarball).arg(".").status();

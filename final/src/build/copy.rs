@@ -1,17 +1,19 @@
-//! `COPY` and `ADD`: files from the context, another stage or an image, written through an overlay over the stage.
+//! `COPY` and `ADD`: files from the context, another stage or an image, written through an overlay over the stage. `place` holds
+//! where each goes.
+
+mod place;
 
 use super::fetch::{Remote, is_remote};
 use super::stage::{Stage, State};
 use crate::engine::Engine;
-use anyhow::{Context as _, Result, anyhow};
-use std::fs::File;
+use anyhow::{Context as _, Result};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use step03_mount_overlay::{Layers, Overlay};
 use step06_capabilities::User;
 use step07_images::Digest;
-use step07_images::build::{Copy, Found, How, Ignore, Known, Missing, Problem, Session, Source, Step, Target, digest};
+use step07_images::build::{Copy, How, Known, Missing, Problem, Session, Source, Step, Target, digest};
 
 /// Before Linux 6.5 an overlay is mounted from a certain working directory, and that is the whole process's.
 static MOUNTING: Mutex<()> = Mutex::new(());
@@ -116,7 +118,7 @@ impl Stage<'_, '_> {
         })?;
         let parts = self.build.engine.store().parts(&image)?;
         Ok(State {
-            key: Digest::of(format!("image {}", parts.document.rootfs.diff_ids.join(" ")).as_bytes()),
+            key: self.build.begin(&format!("image {}", parts.document.rootfs.diff_ids.join(" "))),
             dirs: image.layers.clone(),
             created: None,
             document: parts.document,
@@ -162,7 +164,7 @@ impl Stage<'_, '_> {
         }
         let key = Digest::of(key.as_bytes());
         let by = self.by(copy, &destination);
-        if self.take(key, step, &by)? {
+        if self.take(key, &by)? {
             return Ok(true);
         }
         let upper = self.on_root(|overlay| {
@@ -173,7 +175,7 @@ impl Stage<'_, '_> {
                 .iter_mut()
                 .try_for_each(|remote| self.place_remote(step, copy, remote, &destination, &mut target, overlay))
         })?;
-        self.push(key, upper, step, by)?;
+        self.push(key, upper, by)?;
         Ok(false)
     }
 
@@ -226,95 +228,6 @@ impl Stage<'_, '_> {
             None => None,
         };
         Ok(How { owner, mode, attributes: owners, latest: self.build.epoch.map(|epoch| epoch.as_second()) })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "all that a copy is about")]
-    fn place(
-        &self,
-        step: &Step,
-        copy: &Copy,
-        source: &Source<'_>,
-        found: &[Found],
-        destination: &str,
-        target: &mut Target<'_>,
-        overlay: &Overlay,
-    ) -> Result<()> {
-        let excluded =
-            Ignore::parse(&copy.exclude.join("\n")).map_err(|why| Problem::new(&step.place, why).at("--exclude"))?;
-        let folder = destination.ends_with('/') || target.is_folder(destination);
-        for found in found {
-            let source = source.without(&excluded, found);
-            if source.leaves_out(found) {
-                continue;
-            }
-            let unpack = copy.add && copy.unpack != Some(false) && !found.is_folder();
-            if unpack && self.unpacked(found, destination, target, overlay)? {
-                continue;
-            }
-            let mut to = match () {
-                () if copy.parents => {
-                    let path = String::from_utf8_lossy(&found.path).into_owned();
-                    format!("{}/{path}", destination.trim_end_matches('/'))
-                }
-                () if found.is_folder() => destination.to_owned(),
-                () if folder => format!("{}/{}", destination.trim_end_matches('/'), found.name().display()),
-                () => destination.to_owned(),
-            };
-            if !found.is_folder() {
-                let above = to.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
-                target.make_folders(&above)?;
-                to = to.trim_end_matches('/').to_owned();
-            }
-            target.copy(&source, found, &to)?;
-        }
-        for document in &copy.documents {
-            let to = match folder {
-                true => format!("{}/{}", destination.trim_end_matches('/'), document.name),
-                false => destination.to_owned(),
-            };
-            target.make_folders(to.rsplit_once('/').map_or("", |(above, _)| above))?;
-            let mode = copy.chmod.as_deref().and_then(octal).unwrap_or(0o644);
-            let now = self.build.epoch.unwrap_or_else(jiff::Timestamp::now);
-            target.write(document.content.as_bytes(), &to, mode, (now.as_second(), 0))?;
-        }
-        Ok(())
-    }
-
-    /// As if it lay in a context of its own; an archive is unpacked only if that is asked for.
-    fn place_remote(
-        &self,
-        step: &Step,
-        copy: &Copy,
-        remote: &mut Remote,
-        destination: &str,
-        target: &mut Target<'_>,
-        overlay: &Overlay,
-    ) -> Result<()> {
-        let (folder, name) = self.fetched(step, remote)?;
-        let folder = File::open(folder)?;
-        let source = Source::new(folder.as_fd(), None);
-        let found = source.select(&name).map_err(|why| missing(step, &name, why))?;
-        let unpack = Some(copy.unpack == Some(true));
-        let alone = Copy { exclude: Vec::new(), documents: Vec::new(), unpack, ..copy.clone() };
-        self.place(step, &alone, &source, &found, destination, target, overlay)
-    }
-
-    /// `ADD` unpacks an archive into the destination.
-    fn unpacked(&self, found: &Found, destination: &str, target: &Target<'_>, overlay: &Overlay) -> Result<bool> {
-        let store = self.build.engine.store();
-        if !store.is_tar(found.open()?)? {
-            return Ok(false);
-        }
-        target.make_folders(destination)?;
-        let into = sys::fd::open_in_root(
-            overlay.as_fd(),
-            &std::ffi::CString::new(destination)?,
-            nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_DIRECTORY,
-            nix::sys::stat::Mode::empty(),
-        );
-        let into = into.map_err(|errno| anyhow!("open `{destination}`: {errno}"))?;
-        store.unpack_tar(found.open()?, &found.name().display().to_string(), into)?;
-        Ok(true)
     }
 }
 

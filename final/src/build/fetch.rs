@@ -86,7 +86,7 @@ impl Stage<'_, '_> {
         let fetched = fetched.map_err(|error| Problem::new(&step.place, error.to_string()).at(remote.url.clone()))?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.set_modified(fetched.modified.as_deref().and_then(time).unwrap_or(SystemTime::UNIX_EPOCH))?;
-        let Some(name) = fetched.name.or_else(|| name_of(&remote.url)) else {
+        let Some(name) = fetched.name else {
             let problem = Problem::new(&step.place, format!("`{}` names no file", remote.url)).at(remote.url.clone());
             return Err(problem.help("name a file as the destination, not a folder").into());
         };
@@ -98,34 +98,6 @@ impl Stage<'_, '_> {
     }
 }
 
-/// The last part of the path of an address.
-fn name_of(url: &str) -> Option<String> {
-    let path = url.split_once("://")?.1.split(['?', '#']).next()?;
-    let (_, name) = path.rsplit_once('/')?;
-    let name = decoded(name)?;
-    let fits = !["", ".", ".."].contains(&name.as_str()) && !name.contains('/') && !name.chars().any(char::is_control);
-    fits.then_some(name)
-}
-
-/// `%20` and the like. Source: RFC 3986, 2.1.
-fn decoded(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// `Wed, 21 Oct 2015 07:28:00 GMT`.
 fn time(text: &str) -> Option<SystemTime> {
     let at: Timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
@@ -135,16 +107,6 @@ fn time(text: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_names_a_file() {
-        let name = |url| name_of(url);
-        assert_eq!(name("http://h/a/b.tar?x=/c").as_deref(), Some("b.tar"));
-        assert_eq!(name("http://h/a%20b").as_deref(), Some("a b"));
-        for nameless in ["http://h", "http://h/", "http://h/..", "http://h/a%2fb", "http://h/%00", "http://h/%zz"] {
-            assert_eq!(name(nameless), None, "{nameless}");
-        }
-    }
 
     #[test]
     fn servers_times_are_read() {

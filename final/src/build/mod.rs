@@ -79,6 +79,12 @@ pub(super) struct Build<'a> {
 }
 
 impl Build<'_> {
+    /// The key of what a stage begins with. A time that is set is in all that is made on top of it.
+    pub(super) fn begin(&self, with: &str) -> Digest {
+        let epoch = self.epoch.map(|epoch| format!("\nuntil {}", epoch.as_second())).unwrap_or_default();
+        Digest::of(format!("{with}{epoch}").as_bytes())
+    }
+
     /// The time that is written into the image.
     pub(super) fn now(&self) -> String {
         self.epoch.unwrap_or_else(Timestamp::now).to_string()

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -45,7 +45,7 @@ impl Stage<'_, '_> {
             key += script;
         }
         let key = Digest::of(key.as_bytes());
-        if self.take(key, step, &by)? {
+        if self.take(key, &by)? {
             vertex.cached();
             return Ok(());
         }
@@ -59,7 +59,7 @@ impl Stage<'_, '_> {
             vertex.failed(&what);
             return Err(Problem::new(&step.place, what).into());
         }
-        self.push(key, upper, step, by)?;
+        self.push(key, upper, by)?;
         vertex.done();
         Ok(())
     }
@@ -213,7 +213,6 @@ impl Stage<'_, '_> {
                 target.make_folders(&place)?;
             }
         }
-        let _ = overlay.as_fd().as_raw_fd();
         Ok(made.then_some(upper))
     }
 }

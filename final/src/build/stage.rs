@@ -1,20 +1,21 @@
-//! One stage: its instructions, one after another.
+//! One stage: its instructions, one after another. `layers` holds what they make, `metadata` what they write into the configuration.
+
+mod layers;
+mod metadata;
 
 use super::Build;
 use super::arguments::{Variables, at_word};
 use super::progress::Vertex;
 use super::stages::{Abandoned, Board};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
+use layers::Slot;
 use oci_spec::image::Descriptor;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::Scope;
 use step07_images::Digest;
-use step07_images::build::{
-    BuiltLayer, CommandForm, Document, Empty, Expander, Healthcheck, History, Instruction, Outcome, Parts, Problem,
-    Step, Target, clean, statements,
-};
+use step07_images::build::{Document, Expander, Instruction, Parts, Problem, Step, Target, clean, statements};
 
 /// What a stage has come to.
 #[derive(Debug, Clone)]
@@ -39,12 +40,6 @@ impl State {
     pub(super) fn parts(&self) -> Parts {
         Parts { document: self.document.clone(), layers: self.layers.clone(), bytes: self.bytes }
     }
-}
-
-/// A layer of the stage, made or in the making.
-enum Slot<'s> {
-    Known(BuiltLayer),
-    Making(ScopedJoinHandle<'s, Result<Option<BuiltLayer>>>),
 }
 
 /// A stage at work.
@@ -74,7 +69,7 @@ impl<'s, 'e> Stage<'s, 'e> {
             layers: Vec::new(),
             dirs: Vec::new(),
             bytes: 0,
-            key: Digest::of(b"scratch"),
+            key: build.begin("scratch"),
             created: None,
             variables: Variables::default(),
         };
@@ -164,7 +159,7 @@ impl<'s, 'e> Stage<'s, 'e> {
         self.check_platform(&parts.document, platform.as_deref().or(self.build.request.platform.as_deref()))?;
         let identity = parts.document.rootfs.diff_ids.join(" ");
         self.state = State {
-            key: Digest::of(format!("image {identity}").as_bytes()),
+            key: self.build.begin(&format!("image {identity}")),
             created: parts.document.created.clone(),
             dirs: image.layers.clone(),
             document: parts.document,
@@ -195,89 +190,6 @@ impl<'s, 'e> Stage<'s, 'e> {
         Err(Problem::new(&stage.from.place, what).help("get the image for that platform first").into())
     }
 
-    // ---- layers
-
-    /// A new layer of the stage from the upper directory `upper`; it is sealed while the next instruction runs.
-    pub(super) fn push(&mut self, key: Digest, upper: PathBuf, step: &Step, by: String) -> Result<()> {
-        let empty = std::fs::read_dir(&upper).with_context(|| format!("read `{}`", upper.display()))?.next().is_none();
-        let created = self.build.now();
-        let (session, latest) = (self.build.session, self.build.epoch.map(|epoch| epoch.as_second()));
-        self.remember(step, by, empty, &created);
-        self.state.key = key;
-        if empty {
-            session.keep(key, &Outcome { layer: None, created });
-            return Ok(());
-        }
-        self.state.dirs.push(upper.clone());
-        let seal = move || {
-            let layer = session.seal(&upper, latest).context("make a layer")?;
-            session.keep(key, &Outcome { layer: layer.clone(), created });
-            Ok(layer)
-        };
-        // Times that are set back have to be so before anybody reads them.
-        let slot = match latest {
-            Some(_) => seal()?.map(Slot::Known),
-            None => Some(Slot::Making(self.scope.spawn(seal))),
-        };
-        self.slots.extend(slot);
-        Ok(())
-    }
-
-    /// What an earlier build has made of the same.
-    pub(super) fn take(&mut self, key: Digest, step: &Step, by: &str) -> Result<bool> {
-        if self.build.request.no_cache {
-            return Ok(false);
-        }
-        let Some(outcome) = self.build.session.cached(key)? else { return Ok(false) };
-        self.remember(step, by.to_owned(), outcome.layer.is_none(), &outcome.created);
-        self.state.key = key;
-        if let Some(layer) = outcome.layer {
-            self.state.dirs.push(self.build.session.layer_dir(layer.diff_id()?));
-            self.slots.push(Slot::Known(layer));
-        }
-        Ok(true)
-    }
-
-    fn remember(&mut self, _step: &Step, by: String, empty: bool, created: &str) {
-        self.state.created = Some(created.to_owned());
-        self.history(by, empty);
-    }
-
-    fn history(&mut self, by: String, empty_layer: bool) {
-        let created = self.state.created.clone();
-        let history = History { created, created_by: Some(by), empty_layer, ..History::default() };
-        self.state.document.history.push(history);
-    }
-
-    /// Waits until all the layers are sealed.
-    fn seal(&mut self) -> Result<()> {
-        for slot in std::mem::take(&mut self.slots) {
-            let layer = match slot {
-                Slot::Known(layer) => Some(layer),
-                Slot::Making(thread) => thread.join().map_err(|_| anyhow!("a thread has panicked"))??,
-            };
-            let Some(layer) = layer else { continue };
-            self.state.layers.push(layer.descriptor()?);
-            self.state.document.rootfs.diff_ids.push(layer.diff_id.clone());
-            self.state.bytes += layer.bytes;
-        }
-        Ok(())
-    }
-
-    /// The directories of the stage, none twice: overlayfs refuses that, and the upper one says all.
-    pub(super) fn lower(dirs: &[PathBuf]) -> Vec<PathBuf> {
-        let mut lower: Vec<PathBuf> = Vec::new();
-        for dir in dirs.iter().rev() {
-            if !lower.contains(dir) {
-                lower.push(dir.clone());
-            }
-        }
-        lower.reverse();
-        lower
-    }
-
-    // ---- words
-
     pub(super) fn expand<T>(
         &self,
         step: &Step,
@@ -299,8 +211,6 @@ impl<'s, 'e> Stage<'s, 'e> {
         let from = &self.state.document.config.working_dir;
         clean(&if path.starts_with('/') { path.to_owned() } else { format!("/{from}/{path}") })
     }
-
-    // ---- instructions that change the configuration
 
     fn arg(&mut self, step: &Step, list: &[(String, Option<String>)]) -> Result<()> {
         for (name, default) in list {
@@ -330,7 +240,7 @@ impl<'s, 'e> Stage<'s, 'e> {
         self.state.document.config.working_dir.clone_from(&path);
         let by = format!("WORKDIR {path}");
         let key = Digest::of(format!("{}\nworkdir {path}", self.state.key).as_bytes());
-        if self.take(key, step, &by)? {
+        if self.take(key, &by)? {
             vertex.cached();
             return Ok(());
         }
@@ -338,162 +248,13 @@ impl<'s, 'e> Stage<'s, 'e> {
             Target::new(overlay.as_fd(), self.roots()).make_folders(&path)?;
             Ok(())
         })?;
-        self.push(key, upper, step, by)?;
+        self.push(key, upper, by)?;
         vertex.done();
         Ok(())
-    }
-
-    fn metadata(&mut self, step: &Step, instruction: &Instruction) -> Result<()> {
-        let by = match instruction {
-            Instruction::Env(pairs) => self.env(step, pairs)?,
-            Instruction::Label(pairs) => self.label(step, pairs)?,
-            Instruction::Cmd(form) => {
-                let command = self.with_shell(form);
-                self.command_set = true;
-                let by = format!("CMD {}", quoted(&command));
-                self.state.document.config.cmd = Some(command);
-                by
-            }
-            Instruction::Entrypoint(form) => {
-                let command = self.with_shell(form);
-                let by = format!("ENTRYPOINT {}", quoted(&command));
-                self.state.document.config.entrypoint = Some(command).filter(|command| !command.is_empty());
-                if !self.command_set {
-                    self.state.document.config.cmd = None;
-                }
-                by
-            }
-            Instruction::Maintainer(author) => {
-                self.state.document.author = Some(author.clone());
-                format!("MAINTAINER {author}")
-            }
-            Instruction::Expose(words) => self.expose(step, words)?,
-            Instruction::Volume(paths) => self.volume(step, paths)?,
-            Instruction::User(user) => {
-                let user = self.word(step, user)?;
-                self.state.document.config.user.clone_from(&user);
-                format!("USER {user}")
-            }
-            Instruction::StopSignal(signal) => self.stop_signal(step, signal)?,
-            Instruction::Healthcheck(health) => {
-                self.state.document.config.healthcheck = Some(Healthcheck {
-                    test: health.test.clone(),
-                    interval: health.interval,
-                    timeout: health.timeout,
-                    start_period: health.start_period,
-                    start_interval: health.start_interval,
-                    retries: health.retries,
-                });
-                step.text.clone()
-            }
-            Instruction::Shell(list) => {
-                self.state.document.config.shell = Some(list.clone());
-                format!("SHELL {}", quoted(list))
-            }
-            Instruction::Onbuild(text) => {
-                self.state.document.config.on_build.push(text.clone());
-                format!("ONBUILD {text}")
-            }
-            _ => step.text.clone(),
-        };
-        self.history(by, true);
-        Ok(())
-    }
-
-    /// The shell form is a line for the image's shell.
-    pub(super) fn with_shell(&self, form: &CommandForm) -> Vec<String> {
-        let default = || ["/bin/sh", "-c"].map(str::to_owned).to_vec();
-        match form {
-            CommandForm::Exec(list) => list.clone(),
-            CommandForm::Shell(line) => {
-                let mut command = self.state.document.config.shell.clone().unwrap_or_else(default);
-                command.push(line.clone());
-                command
-            }
-        }
-    }
-
-    /// All values are those from before the instruction.
-    fn env(&mut self, step: &Step, pairs: &[(String, String)]) -> Result<String> {
-        let pair = |(name, value): &(String, String)| Ok((self.word(step, name)?, self.word(step, value)?));
-        let pairs: Vec<(String, String)> = pairs.iter().map(pair).collect::<Result<_>>()?;
-        let env = &mut self.state.document.config.env;
-        for (name, value) in &pairs {
-            let entry = format!("{name}={value}");
-            match env.iter_mut().find(|known| known.split_once('=').is_some_and(|(known, _)| known == name)) {
-                Some(known) => *known = entry,
-                None => env.push(entry),
-            }
-        }
-        Ok(format!("ENV {}", joined(&pairs)))
-    }
-
-    fn label(&mut self, step: &Step, pairs: &[(String, String)]) -> Result<String> {
-        let pair = |(name, value): &(String, String)| Ok((self.word(step, name)?, self.word(step, value)?));
-        let pairs: Vec<(String, String)> = pairs.iter().map(pair).collect::<Result<_>>()?;
-        self.state.document.config.labels.extend(pairs.iter().cloned());
-        Ok(format!("LABEL {}", joined(&pairs)))
-    }
-
-    fn expose(&mut self, step: &Step, words: &[String]) -> Result<String> {
-        let mut all = Vec::new();
-        for word in words {
-            for port in self.expand(step, word, |to, word| to.words(word))? {
-                let ports = ports(&port).ok_or_else(|| {
-                    let what = format!("`{port}` is not a port");
-                    Problem::new(&step.place, what).at(word.clone()).help("write `80`, `80/udp` or `8000-8010/tcp`")
-                })?;
-                self.state.document.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
-                all.push(port);
-            }
-        }
-        Ok(format!("EXPOSE [{}]", all.join(" ")))
-    }
-
-    fn volume(&mut self, step: &Step, paths: &[String]) -> Result<String> {
-        let paths: Vec<String> = paths.iter().map(|path| self.word(step, path)).collect::<Result<_>>()?;
-        self.state.document.config.volumes.extend(paths.iter().map(|path| (path.clone(), Empty {})));
-        Ok(format!("VOLUME [{}]", paths.join(" ")))
-    }
-
-    fn stop_signal(&mut self, step: &Step, signal: &str) -> Result<String> {
-        let signal = self.word(step, signal)?;
-        let name = signal.to_ascii_uppercase();
-        let known = nix::sys::signal::Signal::iterator().any(|known| {
-            let known = known.as_str();
-            known == name || known.strip_prefix("SIG") == Some(&name)
-        });
-        let number = signal.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
-        if !known && !number && !name.starts_with("SIGRTM") {
-            return Err(Problem::new(&step.place, format!("there is no signal `{signal}`")).at(signal).into());
-        }
-        self.state.document.config.stop_signal = Some(signal.clone());
-        Ok(format!("STOPSIGNAL {signal}"))
     }
 }
 
 /// Those that may make a layer have a line of their own.
 fn is_shown(step: &Step) -> bool {
     matches!(step.instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_))
-}
-
-fn joined(pairs: &[(String, String)]) -> String {
-    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
-}
-
-/// As BuildKit's history shows a list.
-fn quoted(list: &[String]) -> String {
-    format!("[{}]", list.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" "))
-}
-
-/// `80`, `80/udp`, `8000-8002`: as `80/tcp`, each for itself.
-fn ports(text: &str) -> Option<Vec<String>> {
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
-        return None;
-    }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first > 0 && first <= last).then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }

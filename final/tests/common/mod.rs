@@ -8,6 +8,7 @@
 )]
 
 pub mod docker;
+pub mod registry;
 
 use std::path::PathBuf;
 use std::process::Command;

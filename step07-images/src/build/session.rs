@@ -238,9 +238,15 @@ impl Session<'_> {
         for (blob, path) in &made.blobs {
             self.intake.blob(*blob, path)?;
         }
-        let steps = made.steps;
-        self.intake
-            .commit_and(|layout| steps.iter().try_for_each(|(key, outcome)| layout.write_cached(*key, outcome)))?;
+        let mut replaced = Vec::new();
+        self.intake.commit_and(|layout| {
+            for (key, outcome) in &made.steps {
+                replaced.extend(layout.cached(*key).filter(|before| before != outcome).and_then(|before| before.layer));
+                layout.write_cached(*key, outcome)?;
+            }
+            Ok(())
+        })?;
+        self.store.remove_unreached(&replaced)?;
         Ok(id)
     }
 

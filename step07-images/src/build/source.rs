@@ -4,7 +4,8 @@
 use super::ignore::{Ignore, clean};
 use super::pattern::Pattern;
 use crate::error::{Doing, Error};
-use nix::dir::Dir;
+use crate::folder::names;
+pub(super) use crate::folder::{FOLDER, below, kind};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
@@ -15,8 +16,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 pub(super) const NAME_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
-pub(super) const FOLDER: OFlag =
-    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// A tree to copy from.
 #[derive(Debug)]
@@ -125,7 +124,7 @@ impl<'a> Source<'a> {
         let opened =
             sys::fd::open_in_root(self.root, &c_path(folder), OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
         let Ok(opened) = opened else { return Ok(Vec::new()) };
-        let names = names(opened.as_fd(), folder)?;
+        let names = names(opened.as_fd(), &shown(folder))?;
         let fits =
             names.iter().map(|name| name.to_bytes()).filter(|name| pattern.matches(&String::from_utf8_lossy(name)));
         Ok(fits.map(|name| below(folder, name)).collect())
@@ -173,7 +172,7 @@ impl<'a> Source<'a> {
     /// What is in an open folder, sorted by name, without what is left out.
     pub(super) fn entries(&self, folder: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
-        for name in names(folder, path)? {
+        for name in names(folder, &shown(path))? {
             let path = below(path, name.to_bytes());
             let stat = match fstatat(folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Err(Errno::ENOENT) => continue,
@@ -224,15 +223,6 @@ impl Found {
     }
 }
 
-/// The file type of a stat.
-pub(super) fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
-}
-
-pub(super) fn below(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
-}
-
 /// A path for openat2; the root is `.`.
 pub(super) fn c_path(path: &[u8]) -> CString {
     let path: Vec<u8> = path.iter().copied().filter(|byte| *byte != 0).collect();
@@ -246,18 +236,4 @@ pub(super) fn shown(path: &[u8]) -> PathBuf {
 
 pub(super) fn link_of(folder: BorrowedFd<'_>, entry: &Entry) -> Result<Vec<u8>, Error> {
     Ok(readlinkat(folder, entry.name.as_c_str()).doing("read the link", shown(&entry.path))?.into_vec())
-}
-
-fn names(folder: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<CString>, Error> {
-    let again = openat(folder, c".", FOLDER, Mode::empty()).doing("open", shown(path))?;
-    let mut dir = Dir::from_fd(again).doing("read", shown(path))?;
-    let mut names = Vec::new();
-    for entry in dir.iter() {
-        let name = entry.doing("read", shown(path))?.file_name().to_owned();
-        if ![c".", c".."].contains(&name.as_c_str()) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }

@@ -2,6 +2,7 @@
 //! caller's hashes and unpacks the tar. Neither waits for the other as long as the few buffers between them last.
 
 use super::Expected;
+use crate::behind::WriteBehind;
 use crate::compression::{BUFFER, Compression, Decoder};
 use crate::digest::{Digest, Hashing};
 use crate::error::Error;
@@ -60,7 +61,7 @@ type Raw<R> = Hashing<Tee<io::Take<R>>>;
 /// At most one byte more than promised; the compression checked against the media type.
 fn open<R: Read>(reader: R, copy: Option<File>, expected: &Expected) -> Result<(Compression, Decoder<Raw<R>>), Error> {
     let most = expected.blob.map_or(u64::MAX, |(_, size)| size.saturating_add(1));
-    let raw = Hashing::new(Tee { reader: reader.take(most), copy });
+    let raw = Hashing::new(Tee { reader: reader.take(most), copy: copy.map(WriteBehind::new) });
     let (compression, decoder) = Decoder::new(raw, &expected.what)?;
     compression.of_layer(&expected.what)?;
     if let Some(media_type) = &expected.media_type {
@@ -199,7 +200,7 @@ pub(super) fn drain(stream: &mut impl Stream, limits: unpack::Limits) -> Result<
 /// Writes what is read.
 pub(super) struct Tee<R> {
     reader: R,
-    copy: Option<File>,
+    copy: Option<WriteBehind>,
 }
 
 impl<R: Read> Read for Tee<R> {

@@ -4,6 +4,7 @@ use super::client::{Client, Request};
 use super::error::Error as RegistryError;
 use super::manifest::{denied, pull_scope};
 use super::pace::Pace;
+use crate::behind::WriteBehind;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout::DOCUMENT;
@@ -25,7 +26,7 @@ pub(super) struct Blob<'a> {
     /// What an earlier attempt has kept, to be read before the rest.
     pub(super) kept: io::Take<File>,
     /// Where the rest is added.
-    pub(super) file: File,
+    pub(super) file: WriteBehind,
     pub(super) path: PathBuf,
     /// Another layer has failed: this one is not needed either.
     pub(super) cancelled: &'a AtomicBool,

@@ -16,7 +16,7 @@ use ureq::http::{Method, Uri};
 pub struct Fetched {
     /// Of the content.
     pub digest: Digest,
-    /// The name that the server gives it, without any folder.
+    /// The name that the server gives it, or its address; without any folder.
     pub name: Option<String>,
     /// `Last-Modified`, as it was sent (RFC 9110, 5.6.7).
     pub modified: Option<String>,
@@ -75,7 +75,8 @@ impl Registries {
         match length {
             Some(size) if size != got => Err(Error::Cut { what, got, size, tries: 1 }),
             _ => {
-                Ok(Fetched { digest: digest.expect("it hashes"), name: named.as_deref().and_then(file_name), modified })
+                let name = named.as_deref().and_then(file_name).or_else(|| name_of(url));
+                Ok(Fetched { digest: digest.expect("it hashes"), name, modified })
             }
         }
     }
@@ -85,8 +86,38 @@ impl Registries {
 fn file_name(disposition: &str) -> Option<String> {
     let value = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
     let name = value.trim_matches('"').rsplit('/').next().unwrap_or_default();
-    let visible = !name.chars().any(char::is_control);
-    (visible && !["", ".", ".."].contains(&name)).then(|| name.to_owned())
+    can_be_a_name(name).then(|| name.to_owned())
+}
+
+fn can_be_a_name(text: &str) -> bool {
+    !["", ".", ".."].contains(&text) && !text.contains('/') && !text.chars().any(char::is_control)
+}
+
+/// The last part of the path of an address.
+fn name_of(url: &str) -> Option<String> {
+    let path = url.split_once("://")?.1.split(['?', '#']).next()?;
+    let (_, name) = path.rsplit_once('/')?;
+    let name = decoded(name)?;
+    can_be_a_name(&name).then_some(name)
+}
+
+/// `%20` and the like. Source: RFC 3986, 2.1.
+fn decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -100,5 +131,15 @@ mod tests {
         assert_eq!(name("attachment;filename=../../etc/passwd").as_deref(), Some("passwd"));
         assert_eq!(name("attachment; filename=\"a/..\""), None);
         assert_eq!(name("inline"), None);
+    }
+
+    #[test]
+    fn an_address_names_a_file() {
+        let name = |url| name_of(url);
+        assert_eq!(name("http://h/a/b.tar?x=/c").as_deref(), Some("b.tar"));
+        assert_eq!(name("http://h/a%20b").as_deref(), Some("a b"));
+        for nameless in ["http://h", "http://h/", "http://h/..", "http://h/a%2fb", "http://h/%00", "http://h/%zz"] {
+            assert_eq!(name(nameless), None, "{nameless}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::client::Client;
 use super::manifest::{self, Document, Platform};
 use super::pace::Pace;
 use super::{Progress, Registries, Step};
+use crate::behind::WriteBehind;
 use crate::digest::Digest;
 use crate::error::{Doing, Error};
 use crate::image::{Image, REPO_DIGEST, annotation, name_of};
@@ -279,7 +280,7 @@ impl Downloads<'_> {
             digest: layer.digest,
             size: layer.size,
             kept: kept.take(at),
-            file,
+            file: WriteBehind::new(file),
             path: path.clone(),
             cancelled: stop,
             progress: &progress,

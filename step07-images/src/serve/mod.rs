@@ -6,16 +6,18 @@
 //! | `route` | addresses of the distribution API |
 //! | `answer` | what is said: documents, blobs, errors |
 //! | `read` | pull and discovery |
+//! | `artifacts` | what is pushed and is no image |
 //! | `write` | push and delete; blobs wait in a folder of work until their manifest comes |
 //!
 //! A pushed image is entered as `HOST:PORT/name:tag`, where `HOST:PORT` is the address that this registry listens on: nobody's push
 //! changes what `busybox` means on this machine. For pulls all images are there, by their paths.
 //!
-//! What a real registry would do and this does not: keep indexes of several platforms and other artifacts, know users, speak TLS.
+//! What a real registry would do and this does not: know users, speak TLS.
 //!
 //! Source: OCI distribution specification, `spec.md`.
 
 mod answer;
+mod artifacts;
 mod http;
 mod read;
 mod route;
@@ -179,10 +181,10 @@ impl Server {
         result.unwrap_or_else(|error| Answer::of(&error))
     }
 
-    /// Where a blob is: with those of the images, or of an unfinished push.
+    /// Where a blob is: with those of the images, of an unfinished push, or of what is no image.
     fn blob(&self, digest: Digest) -> Option<PathBuf> {
         let places = [self.store.layout.blob(digest), self.staged(digest)];
-        places.into_iter().find(|path| path.is_file())
+        places.into_iter().find(|path| path.is_file()).or_else(|| self.artifact_blob(digest))
     }
 
     fn staged(&self, digest: Digest) -> PathBuf {

@@ -23,18 +23,15 @@ impl Server {
         match route {
             Route::Base => Ok(Answer::json(b"{}".to_vec())),
             Route::Catalogue => {
-                let names = self.named()?.into_iter().map(|(name, _)| path(&name)).collect();
+                let named = self.named()?.into_iter().chain(self.named_artifacts()?);
+                let names = named.map(|(name, _)| path(&name)).collect();
                 Ok(page(request, "/v2/_catalog", &names, |names| json!({ "repositories": names })))
             }
             Route::Tags(name) => self.tags(name, request),
             Route::Manifest(name, called) => self.manifest(name, called),
             Route::Blob(_, digest) => self.send_blob(*digest, request),
             Route::Upload(_, id) => Ok(self.upload_so_far(id)),
-            Route::Referrers => {
-                let media_type = "application/vnd.oci.image.index.v1+json";
-                let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": [] });
-                Ok(Answer::document(index.to_string().into_bytes(), media_type))
-            }
+            Route::Referrers(name, subject) => self.referrers(name, *subject, request.query("artifactType")),
             Route::Uploads(_) => Ok(Answer::error(405, "UNSUPPORTED", "an upload begins with POST")),
         }
     }
@@ -55,7 +52,8 @@ impl Server {
     }
 
     fn tags(&self, name: &str, request: &Request<'_>) -> Result<Answer, Error> {
-        let images = self.of_repository(name)?;
+        let mut images = self.of_repository(name)?;
+        images.extend(self.named_artifacts()?.into_iter().filter(|(known, _)| known.path() == name));
         if images.is_empty() {
             return Ok(Answer::not_found("NAME_UNKNOWN", "no image has this name"));
         }
@@ -71,6 +69,9 @@ impl Server {
             Name::Digest(digest) => is_called(entry, *digest),
         });
         let Some((_, entry)) = found else {
+            if let Some(answer) = self.artifact(name, called)? {
+                return Ok(answer);
+            }
             return Ok(Answer::not_found("MANIFEST_UNKNOWN", "no image has this name"));
         };
         let is_wanted = |digest: &Digest| matches!(called, Name::Tag(_)) || *called == Name::Digest(*digest);

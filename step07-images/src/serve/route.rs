@@ -15,7 +15,7 @@ pub(super) enum Route {
     /// Where uploads begin.
     Uploads(String),
     Upload(String, String),
-    Referrers,
+    Referrers(String, Digest),
 }
 
 /// How a manifest is called.
@@ -51,7 +51,7 @@ impl Route {
         match kind {
             "manifests" => Some(Self::Manifest(name.clone(), called(&name, last)?)),
             "blobs" => Some(Self::Blob(name, last.parse().ok()?)),
-            "referrers" => last.parse::<Digest>().ok().map(|_| Self::Referrers),
+            "referrers" => Some(Self::Referrers(name, last.parse().ok()?)),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 
 use super::Server;
 use super::answer::Answer;
+use super::artifacts::is_artifact;
 use super::http::Request;
 use super::read::is_called;
 use super::route::{Name, Route, checked};
@@ -155,6 +156,13 @@ impl Server {
             Name::Tag(tag) => format!("{}/{repository}:{tag}", self.own).parse()?,
             Name::Digest(digest) => format!("{}/{repository}@{digest}", self.own).parse()?,
         };
+        if !is_index(&media_type) {
+            let manifest: ImageManifest = parse(&bytes, || "the manifest".into())?;
+            if is_artifact(&manifest) {
+                self.forget_image(&name)?;
+                return self.enter_artifact(&name, &manifest, &media_type, &bytes);
+            }
+        }
         let intake = Intake::begin(&self.store)?;
         let (entry, own) = match is_index(&media_type) {
             false => (Descriptor::new(MediaType::from(media_type.as_str()), bytes.len() as u64, digest), bytes),
@@ -176,6 +184,9 @@ impl Server {
         intake.document(&own)?;
         intake.pulled(entry, &name, unpacked, digest);
         self.store.committed(intake)?;
+        if matches!(called, Name::Tag(_)) {
+            self.delete_artifacts(repository, called)?;
+        }
         let location = format!("/v2/{repository}/manifests/{digest}");
         Ok(Answer::empty(201).with("Location", location).with_digest(digest))
     }
@@ -186,16 +197,22 @@ impl Server {
         let index: ImageIndex = parse(bytes, || "the index".into())?;
         let mut pushed = self.named()?;
         pushed.retain(|(name, _)| name.registry() == self.own && name.path() == repository);
-        let missing =
-            index.manifests().iter().find(|child| !pushed.iter().any(|(_, it)| it.digest() == child.digest()));
+        let mut others = self.named_artifacts()?;
+        others.retain(|(name, _)| name.path() == repository);
+        let has = |all: &[(Reference, Descriptor)], child: &Descriptor| {
+            all.iter().any(|(_, it)| it.digest() == child.digest())
+        };
+        let missing = index.manifests().iter().find(|child| !has(&pushed, child) && !has(&others, child));
         if let Some(missing) = missing {
             let why = format!("manifest {} of the index is not here", missing.digest());
             return Ok(Err(Answer::not_found("MANIFEST_BLOB_UNKNOWN", &why)));
         }
         let here = Platform::default();
-        let own = index.manifests().iter().find(|child| here.is_of(child)).or(index.manifests().first());
+        // Beside its images an index may have attestations, which are none.
+        let images: Vec<&Descriptor> = index.manifests().iter().filter(|child| has(&pushed, child)).collect();
+        let own = images.iter().find(|child| here.is_of(child)).or(images.first());
         let Some(own) = own else {
-            return Ok(Err(Answer::error(400, "MANIFEST_INVALID", "the index names nothing")));
+            return Ok(Err(Answer::error(400, "MANIFEST_INVALID", "the index names no image")));
         };
         let path = self.store.layout.blob(Digest::try_from(own.digest())?);
         let manifest = fs::read(&path).doing("read", &path)?;
@@ -236,6 +253,14 @@ impl Server {
         Ok(Ok(unpacked))
     }
 
+    /// The name now means something else.
+    fn forget_image(&self, name: &Reference) -> Result<(), Error> {
+        match self.store.remove(&name.to_string(), false, &*self.in_use) {
+            Ok(_) | Err(Error::NoSuchImage { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Names of pushed images only: what else this machine has is not for others to remove.
     fn delete(&self, repository: &str, called: &Name) -> Result<Answer, Error> {
         let mut named = self.named()?;
@@ -246,7 +271,8 @@ impl Server {
             };
             same && name.registry() == self.own && name.path() == repository
         });
-        if named.is_empty() {
+        let artifacts = self.delete_artifacts(repository, called)?;
+        if named.is_empty() && !artifacts {
             return Ok(Answer::not_found("MANIFEST_UNKNOWN", "no image was pushed under this name"));
         }
         for (name, _) in named {
