@@ -205,11 +205,29 @@ fn call(helper: &str, action: &str, input: &str) -> Result<Vec<u8>, Error> {
     let child = Command::new(helper).arg(action).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| failed(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        match stdin.write_all(input.as_bytes()) {
+            // It has made up its mind without reading: its answer says what.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.map_err(|error| failed(error.to_string()))?,
+        }
     }
     let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     Err(failed(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_that_does_not_listen_is_heard() {
+        // More than a pipe takes: it is still being told when it ends.
+        let secret = "x".repeat(100_000);
+        let refused = call("/bin/false", "store", &secret).unwrap_err().to_string();
+        assert!(!refused.contains("pipe"), "{refused}");
+        assert_eq!(call("/bin/true", "store", &secret).unwrap(), b"");
+    }
 }
