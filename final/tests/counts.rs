@@ -102,39 +102,23 @@ struct Start {
 impl Start {
     fn read(trace: &str) -> Self {
         let mut start = Self::default();
-        // The process that empties the trash comes after all that anybody waits for; the program's own calls are not ours.
-        let mut others = BTreeSet::new();
-        let mut begun = BTreeMap::new();
-        for line in trace.lines() {
-            let (pid, call) = line.split_once(' ').unwrap();
-            let call = call.trim_start();
-            // What another process has interrupted in the trace is one call all the same.
-            let call = match (call.split_once(" <unfinished ...>"), call.split_once(" resumed>")) {
-                (Some((beginning, _)), _) => {
-                    begun.insert(pid, beginning);
-                    continue;
-                }
-                (_, Some((_, end))) => format!("{}{end}", begun.remove(pid).unwrap_or_default()),
-                _ => call.to_owned(),
-            };
-            if !others.contains(pid) && !call.starts_with(['+', '-']) {
-                start.add(pid, &call, &mut others);
+        let calls = whole_calls(trace);
+        // The process that empties the trash comes after all that anybody waits for; it may be at work before its parent hears of it.
+        let mut others: BTreeSet<&str> = calls.iter().filter_map(|(_, call)| child_of_clone(call)).collect();
+        for (pid, call) in &calls {
+            if others.contains(pid) {
+                continue;
+            }
+            start.bytes += bytes_read(call);
+            start.calls += 1;
+            start.count(call);
+            if call.starts_with("execve(") && call.ends_with("= 0") {
+                start.programs.push(call.split('"').nth(1).unwrap().to_owned());
+                // The program's own calls are not ours.
+                others.extend((start.programs.len() > 1).then_some(*pid));
             }
         }
         start
-    }
-
-    fn add(&mut self, pid: &str, call: &str, others: &mut BTreeSet<String>) {
-        self.bytes += bytes_read(call);
-        self.calls += 1;
-        self.count(call);
-        if call.starts_with("clone(") && !call.contains("CLONE_THREAD") {
-            others.insert(call.rsplit_once("= ").unwrap().1.to_owned());
-        }
-        if call.starts_with("execve(") && call.ends_with("= 0") {
-            self.programs.push(call.split('"').nth(1).unwrap().to_owned());
-            others.extend((self.programs.len() > 1).then(|| pid.to_owned()));
-        }
     }
 
     fn count(&mut self, call: &str) {
@@ -160,6 +144,29 @@ impl Start {
         }
         text
     }
+}
+
+/// The calls by process, in the order of their ends: what another process has interrupted in the trace is one call all the same.
+fn whole_calls(trace: &str) -> Vec<(&str, String)> {
+    let mut begun = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines() {
+        let (pid, call) = line.split_once(' ').unwrap();
+        let call = call.trim_start();
+        match (call.split_once(" <unfinished ...>"), call.split_once(" resumed>")) {
+            (Some((beginning, _)), _) => drop(begun.insert(pid, beginning)),
+            (_, Some((_, end))) => calls.push((pid, format!("{}{end}", begun.remove(pid).unwrap_or_default()))),
+            _ if call.starts_with(['+', '-']) => {}
+            _ => calls.push((pid, call.to_owned())),
+        }
+    }
+    calls
+}
+
+/// Whom a clone that makes no thread has made.
+fn child_of_clone(call: &str) -> Option<&str> {
+    let made = call.starts_with("clone(") && !call.contains("CLONE_THREAD");
+    made.then(|| call.rsplit_once("= ").unwrap().1)
 }
 
 /// The result of a read.
