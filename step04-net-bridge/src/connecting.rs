@@ -80,7 +80,9 @@ impl Connecting {
         let (sender, first) = sync_channel(1);
         let name = thread::Builder::new().name("network".to_owned());
         let thread = name.spawn(move || connect(&networks, &settings, &request, &ports, &sender, more));
-        Ok(Self { thread: thread.map_err(|_| Error::Thread)?, first })
+        let thread = thread.map_err(|_| Error::Thread)?;
+        sys::schedule::run_elsewhere(&thread);
+        Ok(Self { thread, first })
     }
 
     /// Waits until the namespace is there: before the clone, since the child can use only descriptors from before it.

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use step04_net_bridge::{Connecting, Wired, loopback_up, ports_for_all};
 use sys::explain::phase;
+use sys::schedule::run_elsewhere;
 use sys::{Failure, Whilst};
 
 /// A network in the making.
@@ -106,7 +107,9 @@ impl Begun {
     /// When no thread can be started.
     pub fn loopback() -> Result<Self> {
         let maker = std::thread::Builder::new().stack_size(64 * 1024).spawn(make);
-        Ok(Self::Loopback(maker.context("start a thread for the network")?))
+        let maker = maker.context("start a thread for the network")?;
+        run_elsewhere(&maker);
+        Ok(Self::Loopback(maker))
     }
 
     /// The namespace, once it is there.
