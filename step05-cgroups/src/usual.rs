@@ -17,25 +17,19 @@ const PLACE: &str = "/sys/fs/cgroup";
 ///
 /// Sources: systemd, docs/CGROUP_DELEGATION.md, "Three Different Tree Setups"; statfs(2).
 pub(crate) fn trees(own: &str) -> Option<Vec<Tree>> {
-    if let Some(tree) = own_path(own).and_then(|path| tree(Path::new(PLACE), Version::V2, "", path)) {
-        return Some(vec![tree]);
-    }
     let mut found = Vec::new();
     for line in own.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (names, path) = (fields.next()?, fields.next()?);
         if names.is_empty() {
-            found.push(tree(&Path::new(PLACE).join("unified"), Version::V2, names, path)?);
+            let v2 = |place: &Path| tree(place, Version::V2, names, path);
+            found.push(v2(Path::new(PLACE)).or_else(|| v2(&Path::new(PLACE).join("unified")))?);
         } else if !known(names.split(',')).is_empty() {
             found.push(tree(&Path::new(PLACE).join(names), Version::V1, names, path)?);
         }
     }
-    Some(found)
-}
-
-/// Our path in the tree of v2.
-fn own_path(own: &str) -> Option<&str> {
-    own.lines().find_map(|line| line.strip_prefix("0::"))
+    // None at all is not for this to say: the file may be missing.
+    (!found.is_empty()).then_some(found)
 }
 
 /// The tree that is mounted at `place`, if it is one of this version.
@@ -74,5 +68,11 @@ mod tests {
             list.sort_by_key(|tree| tree.mount_point.clone());
         }
         assert_eq!(found, said);
+    }
+    #[test]
+    fn what_is_not_there_is_left_to_mountinfo() {
+        assert_eq!(trees(""), None);
+        assert_eq!(trees("1:name=systemd:/\n"), None);
+        assert_eq!(trees("2:cpu,nowhere:/\n"), None);
     }
 }

@@ -11,7 +11,6 @@ use crate::upkeep::HealthCheck;
 use anyhow::{Context, Result};
 use std::path::Path;
 use step02_pid_ns::ForwardedSignals;
-use step06_capabilities::MaskedPaths;
 use step07_images::Image;
 use sys::explain::phase;
 
@@ -33,8 +32,6 @@ impl Engine {
         // First of all: what the network takes from here on, a lock says whose it is.
         let lock = Lock::create(&self.dirs, &id)?;
         let own_users = request.arguments.security.own_users;
-        // Else this would wait for the network's thread.
-        MaskedPaths::throttles();
         // A network of a user namespace is its own: it is made with that, and connected then.
         let begun = if own_users { Ok(None) } else { self.plan(&id, None, &request.networking).begin_early() };
         // A network that was begun is waited for when something fails: see [`Begun`].

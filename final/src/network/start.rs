@@ -11,6 +11,7 @@ use anyhow::Result;
 use std::net::IpAddr;
 use step04_net_bridge::dns::Sockets;
 use step04_net_bridge::{Connecting, DEFAULT, Endpoint, PortSpec, Request, Settings, published};
+use step06_capabilities::MaskedPaths;
 
 /// All that has to be known of a container to make its network.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ impl Plan<'_> {
     /// When no thread can be started.
     pub(crate) fn begin_early(&self) -> Result<Option<Begun>> {
         let networking = self.networking;
+        // The specification asks for it later, and would wait for the thread that is begun here.
+        MaskedPaths::throttles();
         match networking.mode {
             Mode::None => Begun::loopback().map(Some),
             Mode::Bridge if !networking.has_names() && !networking.publish_all => self.begin(),
