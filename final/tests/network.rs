@@ -577,6 +577,8 @@ fn what_a_killed_engine_leaves_is_reclaimed(host: &Host) {
     let options = ["run", "--rm", "--name", "web", "--network", "db", "-p", "8080:80", "box", "sleep", "100"];
     let mut tara: Child = engine.command(&options).stdin(Stdio::null()).spawn().unwrap();
     until("it runs", || (inspect_if(&engine, "web")?["State"]["Running"] == true).then_some(()));
+    // The record is written beside the network.
+    until("it is published", || sh(host, "nft list ruleset").contains(". 8080 ").then_some(()));
     tara.kill().unwrap();
     tara.wait().unwrap();
     // The container's own process, which dies with it, may hold the lock a moment longer.

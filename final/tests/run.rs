@@ -47,6 +47,7 @@ testkit::suite! {
     loopback_is_up_and_alone: [BUSYBOX],
     the_hosts_network_on_request: [BUSYBOX],
     the_session_is_its_own: [BUSYBOX],
+    it_may_use_every_processor: [BUSYBOX],
     mounts_do_not_appear_on_a_host_that_shares: [Need::Root, BUSYBOX],
     a_working_directory_outside_is_refused: [Need::Root, BUSYBOX],
     a_double_chroot_does_not_get_out: [Need::Root, BUSYBOX],
@@ -405,6 +406,17 @@ fn loopback_is_up_and_alone(host: &Host) {
 fn the_hosts_network_on_request(host: &Host) {
     let inside = Engine::with_box(host).facts(&["--network", "host"]).namespaces;
     assert_eq!(inside["net"], fs::read_link("/proc/self/ns/net").unwrap().to_str().unwrap());
+}
+
+/// The network is made by a thread that is moved to another processor.
+fn it_may_use_every_processor(host: &Host) {
+    let engine = Engine::with_box(host);
+    let line = |status: &str| status.lines().find(|line| line.starts_with("Cpus_allowed:")).unwrap().to_owned();
+    let ours = line(&fs::read_to_string("/proc/self/status").unwrap());
+    for _ in 0..20 {
+        let status = engine.run(&["--network", "none"], &["cat", "/proc/self/status"]).ok();
+        assert_eq!(line(&status), ours);
+    }
 }
 
 fn the_session_is_its_own(host: &Host) {

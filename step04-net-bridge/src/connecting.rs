@@ -25,6 +25,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use sys::schedule::beside;
 use sys::{Failure, Whilst};
 
 /// A network that is being made.
@@ -79,9 +80,8 @@ impl Connecting {
     ) -> Result<Self, Error> {
         let (sender, first) = sync_channel(1);
         let name = thread::Builder::new().name("network".to_owned());
-        let thread = name.spawn(move || connect(&networks, &settings, &request, &ports, &sender, more));
+        let thread = beside(name, move || connect(&networks, &settings, &request, &ports, &sender, more));
         let thread = thread.map_err(|_| Error::Thread)?;
-        sys::schedule::run_elsewhere(&thread);
         Ok(Self { thread, first })
     }
 

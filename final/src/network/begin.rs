@@ -15,10 +15,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use step04_net_bridge::{Connecting, Wired, loopback_up, ports_for_all};
 use sys::explain::phase;
-use sys::schedule::run_elsewhere;
+use sys::schedule::beside;
 use sys::{Failure, Whilst};
 
 /// A network in the making.
@@ -106,9 +106,8 @@ impl Begun {
     /// # Errors
     /// When no thread can be started.
     pub fn loopback() -> Result<Self> {
-        let maker = std::thread::Builder::new().stack_size(64 * 1024).spawn(make);
+        let maker = beside(Builder::new().stack_size(64 * 1024), make);
         let maker = maker.context("start a thread for the network")?;
-        run_elsewhere(&maker);
         Ok(Self::Loopback(maker))
     }
 
