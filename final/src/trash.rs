@@ -24,16 +24,16 @@ use std::path::{Path, PathBuf};
 pub struct Thrown {
     dirs: Dirs,
     id: String,
-    /// Its mount namespace, and the mounts with it.
-    mounts: Option<OwnedFd>,
+    /// Its mount namespace, with the mounts, and its network namespace.
+    namespaces: Vec<OwnedFd>,
     /// Until nothing is left of it.
     _lock: Lock,
 }
 
 impl Thrown {
-    /// The same, and the mounts of the namespace that is held.
-    pub(crate) fn with(mut self, mounts: Option<OwnedFd>) -> Self {
-        self.mounts = mounts;
+    /// The same, and what is in the namespaces that are held.
+    pub(crate) fn with(mut self, namespaces: Vec<OwnedFd>) -> Self {
+        self.namespaces = namespaces;
         self
     }
 
@@ -49,7 +49,7 @@ impl Thrown {
 impl Drop for Thrown {
     fn drop(&mut self) {
         // What is mounted from it first.
-        drop(self.mounts.take());
+        self.namespaces.clear();
         let _is_found_in_the_trash = remove(&self.dirs, &self.id);
     }
 }
@@ -79,7 +79,7 @@ pub(crate) fn throw_away(dirs: &Dirs, record: &Record, lock: Lock) -> Result<Thr
         };
         renamed.with_context(|| format!("throw away `{}`", folder.display()))?;
     }
-    Ok(Thrown { dirs: dirs.clone(), id: id.clone(), mounts: None, _lock: lock })
+    Ok(Thrown { dirs: dirs.clone(), id: id.clone(), namespaces: Vec::new(), _lock: lock })
 }
 
 /// Nobody's output, nobody's session.

@@ -110,6 +110,12 @@ impl Wired {
         &self.place.network
     }
 
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Netns {
+        &self.place.netns
+    }
+
     /// Moves the calling process into the namespace. Child half, before `/sys` is mounted, which shows it.
     ///
     /// # Errors

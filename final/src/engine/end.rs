@@ -25,9 +25,9 @@ pub struct Finished {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) record: Record,
-    /// Its mount namespace. While we have it, the kernel does not unmount: with the last process it would do that first, and tell
-    /// of the end afterwards.
-    pub(crate) mounts: Option<OwnedFd>,
+    /// Its mount and its network namespace. While we have them, the kernel neither unmounts, which with the last process it would do
+    /// first, and tell of the end afterwards; nor takes the network down, which it would do beside us, on our processor.
+    pub(crate) namespaces: Vec<OwnedFd>,
 }
 
 impl From<u8> for Finished {
@@ -45,7 +45,7 @@ impl Engine {
         signals: &ForwardedSignals,
         monitor: Option<&mut Monitor>,
     ) -> Result<Finished> {
-        let Ran { mut record, mounts } = ran;
+        let Ran { mut record, namespaces } = ran;
         let code = |record: &Record| record.exit.as_ref().map_or(125, |exit| exit.code);
         let died = |record: &Record| {
             let ran = record.exit.as_ref().and_then(Exit::ran).unwrap_or_default().as_secs();
@@ -60,14 +60,14 @@ impl Engine {
             }
             let thrown = throw_away(&self.dirs, &record, lock)?;
             notes.write(&self.dirs);
-            return Ok(Finished { code: code(&record), thrown: Some(thrown.with(mounts)) });
+            return Ok(Finished { code: code(&record), thrown: Some(thrown.with(namespaces)) });
         }
         died(&record).write(&self.dirs);
         if let Some(monitor) = monitor {
             record = self.start_by_policy(record, signals, monitor, &died)?;
         }
         // Its overlay goes before the lock: who starts it again mounts the same folders.
-        drop(mounts);
+        drop(namespaces);
         record.write_ended(&self.dirs)?;
         put_to_rest(&self.dirs, &record.id, lock)?;
         Ok(code(&record).into())

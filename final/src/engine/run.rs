@@ -59,7 +59,7 @@ impl Engine {
         match started {
             Ok(mut ran) => {
                 // The next step will find them below its own overlay.
-                drop(ran.mounts.take());
+                ran.namespaces.clear();
                 let from = self.dirs.container(&id).join("diff");
                 std::fs::rename(&from, upper).with_context(|| format!("take `{}`", from.display()))?;
                 self.end(ran, lock, &signals, None)

@@ -60,16 +60,17 @@ impl Engine {
         };
         let has_monitor = monitor.is_some();
         let supervision = monitor.map_or(Supervision::Foreground, Supervision::Monitor);
-        let mut mounts = None;
+        let mut namespaces = Vec::new();
         let ended = launch(what, signals, supervision, |pid| {
             if !has_monitor {
-                mounts = open_namespace(Path::new(&format!("/proc/{pid}/ns/mnt"))).ok();
+                namespaces.extend(open_namespace(Path::new(&format!("/proc/{pid}/ns/mnt"))));
             }
             let state = state_of(pid)?;
             record.write_started(&self.dirs, &state)?;
             notes.and_start(&record).write(&self.dirs);
             Ok(())
         })?;
+        namespaces.extend(ended.network);
         phase("the program has ended: give back what it had on the network");
         network::release(&self.dirs, &record)?;
         record.exit = Some(Exit {
@@ -81,7 +82,7 @@ impl Engine {
         if record.auto_remove && (has_monitor || LastWord::is_asked_for(&self.dirs, &record.id)) {
             record.write_last_word(&self.dirs)?;
         }
-        Ok(Ran { record, mounts })
+        Ok(Ran { record, namespaces })
     }
 
     /// The container's network, begun if nobody has yet, with the files that go with it.

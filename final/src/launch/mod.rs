@@ -68,12 +68,14 @@ pub struct Launch<'a> {
 }
 
 /// How the program ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Ended {
     /// Its exit code or signal.
     pub status: WaitStatus,
     /// Whether the kernel ended one of its processes for want of memory.
     pub oom_killed: bool,
+    /// Its network namespace, where nobody else has it any more: the kernel takes down what the last one closes, and does so beside us.
+    pub(crate) network: Option<OwnedFd>,
 }
 
 /// Who stays with the program, and what becomes of its output.
@@ -113,13 +115,13 @@ pub fn launch(
         stdio.as_mut().map_or(Ok(()), |stdio| stdio.obey(requests, None))?;
     }
     phase("make the container's first process, and wait until it has become the program");
-    let Started { running, mut prepared, told } = start(&launch, prepared, meanwhile)?;
+    let Started { running, mut prepared, mut network, told } = start(&launch, prepared, meanwhile)?;
     let cgroup = prepared.cgroup.take();
     let status = match supervision {
         Supervision::Foreground => supervise(&running, signals)?,
         Supervision::Monitor(monitor) => {
             // The program has its ends; with ours open the pipes would never end.
-            drop(prepared);
+            drop((prepared, network.take()));
             if told.is_ok() {
                 monitor.begin();
             }
@@ -129,7 +131,7 @@ pub fn launch(
     };
     told?;
     let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
-    Ok(Ended { status, oom_killed })
+    Ok(Ended { status, oom_killed, network })
 }
 
 /// Children of this process are born in another PID namespace, as long as this lives. This process itself stays where it is.
@@ -156,6 +158,8 @@ impl Drop for ChildrenIn {
 pub(crate) struct Started {
     pub(crate) running: Running,
     pub(crate) prepared: Prepared,
+    /// The network namespace that was made for it.
+    pub(crate) network: Option<OwnedFd>,
     /// What could not be done beside the start: the program is killed then.
     pub(crate) told: Result<()>,
 }
@@ -201,17 +205,20 @@ pub(crate) fn start(
     );
     drop(born_elsewhere);
     // Why there is no network says more than that the child waited for it in vain.
-    let connected = prepared.network.take().map_or(Ok(()), |network: Ready| network.finish(host_pid));
+    let connected = prepared.network.take().map_or(Ok(None), |network: Ready| network.finish(host_pid));
     let running = match spawned {
         Ok(running) => running,
         // What was done to it says more, too.
         Err(error) => return told.and(connected).and(Err(explain(error, launch.root))),
     };
-    let told = told.and(connected);
+    let (network, told) = match connected {
+        Ok(network) => (network, told),
+        Err(error) => (None, told.and(Err(error))),
+    };
     if told.is_err() {
         running.signal(SIGKILL)?;
     }
-    Ok(Started { running, prepared, told })
+    Ok(Started { running, prepared, network, told })
 }
 
 /// execve's refusal in the words of step 1, which knows what can be wrong with a program.

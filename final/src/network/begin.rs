@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 use step04_net_bridge::{Connecting, Wired, loopback_up, ports_for_all};
@@ -174,17 +174,23 @@ impl Ready {
     }
 
     /// Waits for the result, also when the container did not start. With the PID of a container that did, names are answered
-    /// as long as it runs.
+    /// as long as it runs. While the caller has the namespace that comes back, the kernel does not take it down.
     ///
     /// # Errors
     /// What kept it from being connected.
-    pub fn finish(self, host_pid: Option<Pid>) -> Result<()> {
-        let Self::Wired(mut link) = self else { return Ok(()) };
-        link.wired.take().map(Wired::finish).transpose()?;
-        match (link.answering.take(), host_pid) {
-            (Some(answering), Some(host_pid)) => answering.go_on(host_pid),
-            _ => Ok(()),
+    pub fn finish(self, host_pid: Option<Pid>) -> Result<Option<OwnedFd>> {
+        let mut link = match self {
+            Self::Namespace(namespace) => return Ok(Some(namespace)),
+            Self::Wired(link) => link,
+            Self::Later(_) => return Ok(None),
+        };
+        let wired = link.wired.take().context("the network is taken already")?;
+        let namespace = wired.namespace().as_fd().try_clone_to_owned().ok();
+        wired.finish()?;
+        if let (Some(answering), Some(host_pid)) = (link.answering.take(), host_pid) {
+            answering.go_on(host_pid)?;
         }
+        Ok(namespace)
     }
 }
 

@@ -121,7 +121,7 @@ impl Create {
         if let (Some(socket), Some(terminal)) = (&self.console_socket, &prepared.terminal) {
             console::send(socket, terminal)?;
         }
-        let Started { running, prepared, told } = start(&launch, prepared, |pid| {
+        let Started { running, prepared, told, .. } = start(&launch, prepared, |pid| {
             saved.process = Some(Process::of(pid)?);
             folder.save(&saved)?;
             let hooks = || run_before_pivot(folder, &saved, pid);
