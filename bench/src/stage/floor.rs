@@ -29,11 +29,8 @@ pub(super) fn build(bin: &Path) -> Result<()> {
     fs::write(sources.join("filter.h"), filter()?)?;
     for program in ["program", "floor", "floor_exec"] {
         let mut compiler = Command::new("cc");
-        let libraries: &[&str] = if program == "program" { &["-nostdlib"] } else { &[] };
         compiler
-            .args(["-O2", "-Wall", "-static"])
-            .args(libraries)
-            .arg("-o")
+            .args(["-O2", "-Wall", "-static", "-o"])
             .arg(bin.join(program))
             .arg(sources.join(format!("{program}.c")));
         let built = compiler.output().context("cc (package gcc): the floor is a program in C")?;
