@@ -28,7 +28,8 @@ impl Digest {
     /// The 64 hexadecimal digits, without the algorithm: the blob's file name, the layer's folder.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| DIGITS[usize::from(half)]).collect()
     }
 
     /// The first 12 hexadecimal digits, as `docker images` shows ids.
