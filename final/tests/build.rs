@@ -23,6 +23,7 @@ const MINUTES: Need = Need::Time(Duration::from_secs(400));
 testkit::suite! {
     the_corpus_gives_what_is_expected: [Need::Root, BUSYBOX, MINUTES],
     the_corpus_gives_what_docker_gives: [Need::Root, BUSYBOX, DOCKERD, MINUTES],
+    what_docker_cannot_build_gives_what_buildah_gives: [Need::Root, BUSYBOX, BUILDAH],
     only_what_has_changed_is_done_again: [BUSYBOX],
     errors_show_the_line: [Need::Root, BUSYBOX],
     nothing_outside_the_context_is_copied: [BUSYBOX],
@@ -40,6 +41,8 @@ testkit::suite! {
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dockerfiles");
 
+const BUILDAH: Need = Need::Program("buildah", "buildah");
+
 /// A Dockerfile of the corpus.
 struct Case {
     name: String,
@@ -47,6 +50,8 @@ struct Case {
     options: Vec<String>,
     /// Why docker's classic builder is not asked.
     not_by_docker: Option<String>,
+    /// Whether buildah is asked in its place.
+    by_buildah: bool,
 }
 
 fn corpus() -> Vec<Case> {
@@ -61,6 +66,7 @@ fn corpus() -> Vec<Case> {
             name: folder.file_name().unwrap().to_str().unwrap().to_owned(),
             options: options.map(|word| word.as_str().unwrap().to_owned()).collect(),
             not_by_docker: about["not_by_docker"].as_str().map(str::to_owned),
+            by_buildah: about["by_buildah"] == true,
             folder,
         }
     };
@@ -80,8 +86,11 @@ fn context(host: &Host, case: &Case) -> PathBuf {
 
 /// An image with nothing in its configuration, so that all in the result is the Dockerfile's.
 fn with_base(host: &Host) -> Engine<'_> {
+    with_base_of(host, &host.busybox_root("box"))
+}
+
+fn with_base_of<'h>(host: &'h Host, root: &Path) -> Engine<'h> {
     let engine = Engine::new(host);
-    let root = host.busybox_root("box");
     engine.tara(&["import", root.to_str().unwrap(), "box"]).ok();
     engine
 }
@@ -214,8 +223,13 @@ fn differences(name: &str, expected: &Value, found: &Value) -> String {
 fn saved(host: &Host, docker: &Docker<'_>, name: &str) -> Value {
     let archive = host.path("saved.tar");
     docker.run(&["save", "-o", archive.to_str().unwrap(), name]).ok();
+    of_archive(&archive)
+}
+
+/// The image of a docker archive.
+fn of_archive(archive: &Path) -> Value {
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for entry in tar::Archive::new(File::open(&archive).unwrap()).entries().unwrap() {
+    for entry in tar::Archive::new(File::open(archive).unwrap()).entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = entry.path().unwrap().display().to_string();
         let mut bytes = Vec::new();
@@ -258,6 +272,50 @@ fn the_corpus_gives_what_docker_gives(host: &Host) {
     }
     docker.stop();
     assert!(wrong.is_empty(), "{} of {compared} differ from docker (-), here (+):\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A second opinion on what docker's classic builder does not know.
+fn what_docker_cannot_build_gives_what_buildah_gives(host: &Host) {
+    let (root, store) = (host.busybox_root("box"), host.folder("buildah"));
+    // It mounts on these, and leaves in the layer what it had to make for that.
+    for target in ["etc/hostname", "run/.containerenv"] {
+        fs::create_dir_all(root.join(target).parent().unwrap()).unwrap();
+        fs::write(root.join(target), "").unwrap();
+    }
+    let engine = with_base_of(host, &root);
+    // Its own steps run in a chroot: a network, a cgroup and limits of its own are not what is compared.
+    let buildah = |words: &str| {
+        let options = format!("--root {0}/root --runroot {0}/run --storage-driver vfs", store.display());
+        let script = format!("BUILDAH_ISOLATION=chroot exec buildah {options} {words}");
+        host.run(host.command("/bin/sh").args(["-c", &script]))
+    };
+    buildah("from --name base scratch").ok();
+    buildah(&format!("copy -q base {} /", root.display())).ok();
+    buildah("config --cmd sh base").ok();
+    buildah("commit -q --rm base localhost/box").ok();
+    let mut wrong = Vec::new();
+    for case in corpus().iter().filter(|case| case.by_buildah) {
+        let ours = built(&engine, case);
+        let (name, folder) = (image_name(case), host.path(&case.name));
+        let options = case.options.join(" ");
+        let fixed = "--layers --pull=never --network none";
+        buildah(&format!("build -q {fixed} {options} -t {name} {}", folder.display())).ok();
+        let archive = host.path(&format!("{name}.tar"));
+        buildah(&format!("push -q {name} docker-archive:{}", archive.display())).ok();
+        let mut theirs = of_archive(&archive);
+        let config = theirs["config"].as_object_mut().unwrap();
+        assert!(config.remove("Labels").is_some_and(|labels| labels.get("io.buildah.version").is_some()));
+        // Of an instruction that changed nothing it keeps a layer with nothing in it.
+        let [ours, theirs] = [ours, theirs].map(|image| {
+            let layers: Vec<_> =
+                image["layers"].as_array().unwrap().iter().filter(|layer| **layer != json!([])).collect();
+            json!({ "config": image["config"], "layers": layers })
+        });
+        if ours != theirs {
+            wrong.push(differences(&case.name, &theirs, &ours));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ from buildah (-), here (+):\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// A context with these files.
