@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use step04_net_bridge::Netns;
 use testkit::Need::{Program, Root, Time};
 use testkit::{BUSYBOX, Host, Need, Output};
 
@@ -26,6 +28,7 @@ testkit::suite! {
     containerd_runs_fifty_in_a_row: [Root, BUSYBOX, CONTAINERD, LONG],
     docker_runs_executes_and_stops: [Root, BUSYBOX, CONTAINERD, Program("dockerd", "docker.io"), Program("docker", "docker.io"), SCRIPT, LONG],
     docker_builds_and_restarts: [Root, BUSYBOX, CONTAINERD, Program("dockerd", "docker.io"), Program("docker", "docker.io"), LONG],
+    a_swarm_of_two_spreads_grows_and_drains: [Root, BUSYBOX, CONTAINERD, Program("dockerd", "docker.io"), Program("docker", "docker.io"), Program("ip", "iproute2"), LONG],
 }
 
 /// A caller of the runtime: the words that every call of it begins with.
@@ -266,17 +269,23 @@ fn containerd_runs_fifty_in_a_row(host: &Host) {
 
 fn docker(host: &Host) -> (Caller<'_>, Daemon) {
     assert!(host.run(host.command("ip").args(["link", "set", "lo", "up"])).code == 0);
-    let socket = format!("unix://{}", path(host, "docker.sock"));
-    let mut command = host.command("dockerd");
+    let (docker, daemon) = dockerd(host, "docker", host.command("dockerd"));
+    docker.ok(&["import", archive(host).to_str().unwrap(), "box"]);
+    (docker, daemon)
+}
+
+/// A daemon with everything of its own by the name of `name`; `command` starts it.
+fn dockerd<'h>(host: &'h Host, name: &str, mut command: Command) -> (Caller<'h>, Daemon) {
+    let at = |what: &str| path(host, &format!("{name}{what}"));
+    let socket = format!("unix://{}", at(".sock"));
     command.args(["-H", &socket, "--storage-driver", "overlay2", "--default-ulimit", "nofile=1024:1024"]);
-    command.arg("--data-root").arg(host.path("docker")).arg("--exec-root").arg(host.path("docker-run"));
-    command.arg("--pidfile").arg(host.path("docker.pid")).args(["--cgroup-parent", &host.cgroup_parent()]);
+    command.args(["--data-root", &at(""), "--exec-root", &at("-run"), "--pidfile", &at(".pid")]);
+    command.args(["--cgroup-parent", &host.cgroup_parent()]);
     command.args(["--default-runtime", "tara", "--add-runtime", &format!("tara={}", runtime(host))]);
-    command.stdout(Stdio::null()).stderr(fs::File::create(host.path("log")).unwrap());
+    command.stdout(Stdio::null()).stderr(fs::File::create(at(".log")).unwrap());
     let daemon = Daemon(command.spawn().unwrap());
     let docker = Caller { host, words: words(&["docker", "-H", &socket]) };
     docker.wait_for("tara", &["info", "--format", "{{.DefaultRuntime}}"]);
-    docker.ok(&["import", archive(host).to_str().unwrap(), "box"]);
     (docker, daemon)
 }
 
@@ -319,4 +328,68 @@ fn docker_builds_and_restarts(host: &Host) {
     docker.wait_for("1 running", &["inspect", "-f", "{{.RestartCount}} {{.State.Status}}", "stays"]);
     docker.ok(&["rm", "-f", "fails", "stays"]);
     done(Some(daemon), &[&path(host, "docker-run/runtime-tara/moby")]);
+}
+
+// ---- Docker Swarm --------------------------------------------------------------------------------------------------
+
+/// A machine of the swarm: a network namespace, and a daemon in it.
+fn node<'h>(host: &'h Host, number: u8, image: &str) -> (Caller<'h>, Daemon) {
+    let netns = Netns::create().unwrap();
+    let namespace = format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd());
+    let inside = format!("nsenter --net={namespace}");
+    let script = format!(
+        "ip link add node{number} type veth peer name eth0 netns {namespace} && ip link set node{number} master swarm up
+        {inside} ip link set lo up && {inside} ip addr add 10.77.0.{number}/24 dev eth0 && {inside} ip link set eth0 up
+        {inside} ip route add default via 10.77.0.254"
+    );
+    assert_eq!(host.run(host.command("/bin/sh").args(["-ec", &script])).code, 0);
+    let mut command = host.command("nsenter");
+    command.args([&format!("--net={namespace}"), "dockerd"]);
+    let (docker, daemon) = dockerd(host, &format!("node{number}"), command);
+    docker.ok(&["import", image, "box"]);
+    (docker, daemon)
+}
+
+fn a_swarm_of_two_spreads_grows_and_drains(host: &Host) {
+    let bridge = "ip link add swarm type bridge && ip addr add 10.77.0.254/24 dev swarm && ip link set swarm up";
+    assert_eq!(host.run(host.command("/bin/sh").args(["-c", bridge])).code, 0);
+    let image = archive(host).display().to_string();
+    let ((manager, first), (worker, second)) = (node(host, 1, &image), node(host, 2, &image));
+    let become_so = |expected: [usize; 2], which: &str| {
+        let begin = Instant::now();
+        let counts = || [&manager, &worker].map(|node| node.ok(&["ps", which]).lines().count());
+        while counts() != expected {
+            assert!(begin.elapsed() < Duration::from_secs(120), "{:?} instead of {expected:?}", counts());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    manager.ok(&["swarm", "init", "--advertise-addr", "10.77.0.1"]);
+    let token = manager.ok(&["swarm", "join-token", "-q", "worker"]);
+    worker.ok(&["swarm", "join", "--token", &token, "--advertise-addr", "10.77.0.2", "10.77.0.1:2377"]);
+    let service = [
+        "service",
+        "create",
+        "-q",
+        "--detach",
+        "--no-resolve-image",
+        "--name",
+        "work",
+        "--replicas",
+        "6",
+        "--stop-grace-period",
+        "1s",
+    ];
+    manager.ok(&[&service[..], &["box", "sleep", "1000"]].concat());
+    become_so([3, 3], "-q");
+    let task = worker.ok(&["ps", "-ql"]);
+    assert_eq!(worker.ok(&["inspect", "-f", "{{.HostConfig.Runtime}}", &task]), "tara");
+    manager.ok(&["service", "scale", "--detach", "work=10"]);
+    become_so([5, 5], "-q");
+    let node = worker.ok(&["info", "--format", "{{.Swarm.NodeID}}"]);
+    manager.ok(&["node", "update", "--availability", "drain", &node]);
+    become_so([10, 0], "-q");
+    manager.ok(&["service", "rm", "work"]);
+    become_so([0, 0], "-aq");
+    drop(second);
+    done(Some(first), &[&path(host, "node1-run/runtime-tara/moby"), &path(host, "node2-run/runtime-tara/moby")]);
 }
