@@ -266,6 +266,8 @@ fn nothing_stays_after_rm_and_after_a_kill(host: &Host) {
     assert!(containers() > 0);
     child.kill().unwrap();
     child.wait().unwrap();
+    // The container's own process, which dies with it, may hold the lock a moment longer.
+    until("it is found", || (engine.tara(&["system", "check"]).code == 1).then_some(()));
     engine.tara(&["system", "reclaim"]).ok();
     assert_eq!(containers(), 0);
     engine.assert_clean();
