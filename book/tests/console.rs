@@ -158,6 +158,8 @@ fn run_in_lab(host: &Host, all: &[Transcript]) -> Vec<Transcript> {
     std::fs::write(&cargo, text).unwrap();
     std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut shell = Command::new("bash");
+    // When another cargo holds the cache, it says that it waits.
+    shell.env("CARGO_TERM_QUIET", "true");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TESTKIT_")) {
         shell.env_remove(name);
     }
