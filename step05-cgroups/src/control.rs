@@ -40,12 +40,13 @@ impl Cgroup {
     }
     // ANCHOR_END: freeze
 
-    /// Lets them go on. Not frozen is no error.
+    /// Lets them go on. Not frozen is no error; nor is it when all have ended meanwhile, and the cgroup is gone.
     ///
     /// # Errors
     /// write(2).
     pub fn thaw(&self) -> Result<(), Error> {
-        self.directory_of(Controller::Freezer).map_or(Ok(()), |freezer| order(freezer, false))
+        let Some(freezer) = self.directory_of(Controller::Freezer) else { return Ok(()) };
+        order(freezer, false).or_else(|error| if freezer.path.exists() { Err(error) } else { Ok(()) })
     }
 
     /// Whether its processes stand still.

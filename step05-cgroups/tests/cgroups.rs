@@ -337,9 +337,12 @@ fn removing_leaves_nothing_and_may_be_repeated(host: &Host) {
     let shell = Shell::start(host, &cgroup, "exit 3");
     cgroup.freeze().unwrap();
     cgroup.thaw().unwrap();
+    let other = Cgroup::open(&parent, "c1").unwrap();
     shell.wait();
     cgroup.remove().unwrap();
     cgroup.remove().unwrap();
+    // As of a container that was killed, and is gone before it is told to go on.
+    other.thaw().unwrap();
     reclaim(&parent, "c1").unwrap();
     reclaim(&parent, "never-was").unwrap();
     assert!(paths.iter().all(|path| !path.exists()));
