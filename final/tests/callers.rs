@@ -344,7 +344,8 @@ fn node<'h>(host: &'h Host, number: u8, image: &str) -> (Caller<'h>, Daemon) {
     );
     assert_eq!(host.run(host.command("/bin/sh").args(["-ec", &script])).code, 0);
     let mut command = host.command("nsenter");
-    command.args([&format!("--net={namespace}"), "dockerd"]);
+    // Else each task asks for its image in a registry first, and there is none to be reached.
+    command.args([&format!("--net={namespace}"), "dockerd"]).env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1");
     let (docker, daemon) = dockerd(host, &format!("node{number}"), command);
     docker.ok(&["import", image, "box"]);
     (docker, daemon)
