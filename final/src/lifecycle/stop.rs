@@ -44,8 +44,21 @@ impl Engine {
         asked.into_iter().map(finish).collect()
     }
 
+    /// As [`Container::find`]; one that somebody is starting, by hand or by its policy, is waited for: there is no process yet to
+    /// send a signal to, and it will not stay so.
+    fn find_once_started(&self, reference: &str) -> Result<Container> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let found = Container::find(self.dirs(), reference)?;
+            if !matches!(found.status, Status::Starting) || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
     fn ask_to_stop(&self, reference: &str, how: &StopRequest) -> Result<Option<Stopping>> {
-        let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
+        let Container { record, status, .. } = self.find_once_started(reference)?;
         let signal = how.signal.as_ref().or(record.upkeep.stop_signal.as_ref()).or(record.stop_signal.as_ref());
         let signal = signal.map_or(Ok(Signal::SIGTERM as i32), |text| parse_signal(text))?;
         let patience =
@@ -106,7 +119,7 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] for a container that does not run.
     pub fn kill(&self, reference: &str, signal: i32) -> Result<()> {
-        let Container { record, status, .. } = Container::find(self.dirs(), reference)?;
+        let Container { record, status, .. } = self.find_once_started(reference)?;
         let state = match status {
             Status::Running(state) => state,
             // There is no process; that nobody starts one is what is wanted.
