@@ -13,6 +13,7 @@ testkit::suite! {
     a_good_end_is_no_failure: [BUSYBOX],
     always_goes_on_until_it_is_stopped: [BUSYBOX],
     a_container_that_waits_to_start_again_says_so: [BUSYBOX],
+    stop_waits_for_a_start: [BUSYBOX],
     a_killed_container_stays_down: [BUSYBOX],
     files_stay_over_a_restart: [BUSYBOX],
     rm_force_ends_a_restart_loop: [BUSYBOX],
@@ -45,6 +46,24 @@ fn on_failure_ends_at_its_limit(host: &Host) {
     assert_eq!(now["HostConfig"]["RestartPolicy"]["MaximumRetryCount"], 3);
     assert_eq!(engine.tara(&["logs", "web"]).ok(), "again\n".repeat(4));
     engine.assert_consistent();
+    engine.tara(&["rm", "web"]).ok();
+    engine.assert_clean();
+}
+
+/// Between a pause and the next run there is neither in `RUN`: a container that somebody starts just now.
+fn stop_waits_for_a_start(host: &Host) {
+    let engine = Engine::with_box(host);
+    run(&engine, "always", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+    let id = inspect(&engine)["Id"].as_str().unwrap().to_owned();
+    let state = engine.run_root().join("containers").join(id).join("state.json");
+    let aside = state.with_extension("aside");
+    std::fs::rename(&state, &aside).unwrap();
+    let mut stop = engine.command(&["stop", "-t", "5", "web"]).spawn().unwrap();
+    let waits = |pid| std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default().contains("nanosleep");
+    until("it waits, or has ended", || (waits(stop.id()) || stop.try_wait().unwrap().is_some()).then_some(()));
+    std::fs::rename(&aside, &state).unwrap();
+    assert!(stop.wait().unwrap().success());
+    assert_eq!(inspect(&engine)["State"]["Status"], "exited");
     engine.tara(&["rm", "web"]).ok();
     engine.assert_clean();
 }

@@ -69,6 +69,7 @@ mod tests {
         }
         assert_eq!(found, said);
     }
+
     #[test]
     fn what_is_not_there_is_left_to_mountinfo() {
         assert_eq!(trees(""), None);

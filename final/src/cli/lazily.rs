@@ -5,7 +5,6 @@
 use clap::error::Error;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
 /// `P::try_parse_from`, with nothing defined of `program` but the options `G`, which every command has, and the command that is asked
@@ -17,13 +16,11 @@ pub(crate) fn parse<P: Parser, G: Args, S: Subcommand>(
     program: &'static str,
     arguments: &[OsString],
 ) -> Result<P, Error> {
-    // To take what is made here apart again would cost as much as a tenth of making it.
-    let all = ManuallyDrop::new(S::augment_subcommands(Command::new(program)));
+    let all = S::augment_subcommands(Command::new(program));
     // Where this finds another's argument, that is an error here, and so none is the last word.
     if let Some(asked) = arguments.iter().skip(1).find_map(|word| all.find_subcommand(word)) {
-        let mut alone = ManuallyDrop::new(G::augment_args(Command::new(program)).subcommand(asked.clone()));
-        let found = alone.try_get_matches_from_mut(arguments);
-        let parsed = found.and_then(|mut found| P::from_arg_matches_mut(&mut found));
+        let alone = G::augment_args(Command::new(program)).subcommand(asked.clone());
+        let parsed = alone.try_get_matches_from(arguments).and_then(|mut found| P::from_arg_matches_mut(&mut found));
         if parsed.is_ok() {
             return parsed;
         }

@@ -74,7 +74,8 @@ pub struct Ended {
     pub status: WaitStatus,
     /// Whether the kernel ended one of its processes for want of memory.
     pub oom_killed: bool,
-    /// Its network namespace, where nobody else has it any more: the kernel takes down what the last one closes, and does so beside us.
+    /// The network namespace that was made for it, where no monitor stays: when the last one closes it, the kernel takes it down, and
+    /// does so on that one's processor.
     pub(crate) network: Option<OwnedFd>,
 }
 
